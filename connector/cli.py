@@ -1,0 +1,497 @@
+"""The `connector` command: parses, calls a room, prints. No verb does anything itself.
+
+Exit codes: 0 fine; 1 it found something wrong; 2 it could not run.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import BinaryIO, NoReturn
+
+import click
+import requests
+from redis.exceptions import RedisError
+
+from connector import __version__, assemble, journal, logs, reports
+from connector.config import Config
+from connector.config import load as load_config
+from connector.errors import ConfigInvalid, MappingInvalid, SenderError
+from connector.journal import Entry
+from connector.mapping_verbs import mappings
+from connector.model import Json, Name
+from connector.problems import did_you_mean
+from connector.redisdb import Redis, connect
+from connector.replay import Replay
+from connector.since import Since
+from connector.sources.base import Source
+from connector.terminal import complain, print_json, print_problems, print_table, say
+
+FOUND_WRONG, COULD_NOT_RUN = 1, 2
+
+as_json = click.option("--json", "json_", is_flag=True, help="Print JSON for programs.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, package_name="crm-connector")
+@click.option(
+    "--config",
+    "path",
+    type=click.Path(path_type=Path),
+    help="Instead of $CONNECTOR_CONFIG or config.yaml.",
+)
+@click.option("--verbose", "-v", is_flag=True, help="Say more.")
+def main(path: Path | None, verbose: bool) -> None:
+    """Bring what happens in CareSoft and Mobio into your own CRM."""
+    if path is not None:
+        os.environ["CONNECTOR_CONFIG"] = str(path)
+    logs.start(logging.DEBUG if verbose else logging.INFO)
+
+
+# --- running
+
+
+@main.command()
+@click.option(
+    "--once",
+    is_flag=True,
+    help="Stop when every sample event is done; 0 if all is as it should be.",
+)
+@click.option("--port", type=int, default=8080, show_default=True, help="Of the web process.")
+@click.option("--crm-port", type=int, default=8081, show_default=True, help="Of the reference CRM.")
+def demo(once: bool, port: int, crm_port: int) -> None:
+    """The whole system on this machine, fed with every sample event of both vendors."""
+    from connector.demo.run import run  # the only verb that needs the demo's own packages
+
+    sys.exit(run(once=once, port=port, crm_port=crm_port))
+
+
+@main.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port", type=int, envvar="PORT", default=8000, show_default=True, help="Also $PORT."
+)
+def web(host: str, port: int) -> None:
+    """The web process: receives webhooks, answers health checks, shows the dashboard."""
+    from connector.web import serve
+
+    serve(_config(), host, port)
+
+
+@main.command()
+@click.option(
+    "--threads",
+    type=click.IntRange(1, 512),
+    help="Calls made at the same time.  [default: the targets' concurrency]",
+)
+@click.option("--burst", is_flag=True, help="End when nothing is left to do now.")
+def worker(threads: int | None, burst: bool) -> None:
+    """The worker process: maps events and brings the CRM up to date."""
+    from connector.worker import Worker
+
+    process = Worker(_config(), threads)
+    process.catch_signals()
+    try:
+        process.run(burst=burst)
+    except MappingInvalid as error:
+        print_problems(error.problems, "red", "error")
+        sys.exit(COULD_NOT_RUN)
+
+
+# --- configuration
+
+
+@main.group()
+def config() -> None:
+    """The configuration file."""
+
+
+@config.command("check")
+@as_json
+def config_check(json_: bool) -> None:
+    """Check configuration and mappings, and that everything named in them can be reached."""
+    from connector.preflight import check
+
+    report = check()
+    if json_:
+        print_json(
+            {
+                "errors": [problem.to_json() for problem in report.errors],
+                "warnings": [problem.to_json() for problem in report.warnings],
+            }
+        )
+    else:
+        print_problems(report.errors, "bold red", "error", lines=False)
+        print_problems(report.warnings, "yellow", "warning", lines=False)
+        for line in report.fine:
+            say(f"ok: {line}", "green")
+    sys.exit(FOUND_WRONG if report.errors else 0)
+
+
+main.add_command(mappings)
+
+
+# --- the journal
+
+
+@main.command()
+@click.option("--state", type=click.Choice(reports.STATES), help="Only events in this state.")
+@click.option("--kind", help="Only events of this kind, e.g. ticket.update.")
+@click.option(
+    "--since", type=Since(), help="Only events received since: 15m, 2h, 7d, or an ISO time."
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(0),
+    default=100,
+    show_default=True,
+    help="At most so many; 0: all.",
+)
+@as_json
+def events(state: str | None, kind: str | None, since: int | None, limit: int, json_: bool) -> None:
+    """The journal: what was received, the latest first, and what became of it."""
+    query = reports.Query(state, kind, since, limit)
+    rows = [reports.event_json(entry, now) for entry, now in reports.events(_redis(), query)]
+    if json_:
+        print_json({"events": rows})
+        return
+    print_table(
+        ["received", "source", "kind", "state", "records", "event"],
+        (
+            (
+                row["received_at"],
+                row["source"],
+                row["kind"] or "–",
+                row["state"],
+                ", ".join(f"{r['resource']} {r['id']}" for r in row["records"]),
+                row["id"],
+            )
+            for row in rows
+        ),
+    )
+
+
+@main.command()
+@click.argument("event_id", metavar="ID")
+@as_json
+def event(event_id: str, json_: bool) -> None:
+    """One event with everything that became of it. ID may be the beginning of one."""
+    client = _redis()
+    detail = reports.event_detail(client, _one_event(client, event_id))
+    if json_:
+        print_json(detail)
+        return
+    say(f"{detail['kind'] or 'event'} {detail['id']}: {detail['state']}", "bold")
+    say(
+        f"received {detail['received_at']} from {detail['source']},"
+        f" mapping set {detail['mapping_set']}"
+    )
+    if detail["error"]:
+        complain(_told(detail["error"]))
+    for warning in detail["warnings"]:
+        say(f"warning: {_told(warning)}", "yellow")
+    print_table(
+        ["record", "state", "why", "due"],
+        (
+            (f"{r['target']} {r['resource']} {r['id']}", r["state"], r["why"], r["due"])
+            for r in detail["records"]
+        ),
+    )
+    say(json.dumps(detail["body"], ensure_ascii=False, indent=2))
+
+
+@main.command()
+@click.argument("resource")
+@click.argument("record_id", metavar="ID")
+@click.option("--target", help="Where several targets have it.")
+@as_json
+def record(resource: str, record_id: str, target: str | None, json_: bool) -> None:
+    """A record's state: each field with the event and the mapping line that set it."""
+    client, loaded = _redis(), _config()
+    states = [
+        state
+        for state in reports.find_records(client, loaded, resource, record_id)
+        if target in (None, state.name.target)
+    ]
+    if not states:
+        _fail(f"no record {resource} {record_id} is known")
+    if len(states) > 1:
+        names = ", ".join(state.name.target for state in states)
+        _fail(f"several targets have {resource} {record_id}; say which with --target: {names}")
+    detail = reports.record_detail(client, loaded, states[0])
+    if json_:
+        print_json(detail)
+        return
+    say(f"{detail['target']} {resource} {record_id}: {detail['state']}", "bold")
+    if detail["why"]:
+        say(f"{detail['why']}; due {detail['due'] or 'when something newer comes'}", "yellow")
+    if detail["deleted"]:
+        say(f"deleted by event {detail['deleted']['event']}", "red")
+    print_table(
+        ["field", "value", "version", "event", "mapping"],
+        (
+            (
+                field["field"],
+                _shown(field["value"]),
+                field["version"],
+                field["event"][:12],
+                f"{field['file']}:{field['line']}",
+            )
+            for field in detail["fields"]
+        ),
+    )
+    print_table(
+        ["at", "call", "status", "meaning", "ms"],
+        (
+            (
+                c["at"],
+                f"{c['method']} {c['path']}",
+                c["status"],
+                c["meaning"],
+                round(c["seconds"] * 1000),
+            )
+            for c in detail["calls"]
+        ),
+        title="calls, the latest first",
+    )
+
+
+@main.command()
+@click.argument("ids", metavar="EVENT…", nargs=-1)
+@click.option("--since", type=Since(), help="Events received since: 15m, 2h, 7d, or an ISO time.")
+@click.option("--kind", help="Events of this kind.")
+@click.option("--state", type=click.Choice(reports.STATES), help="Events in this state.")
+@click.option(
+    "--rebuild",
+    is_flag=True,
+    help="Of the record RESOURCE ID; takes a delete back that no kept event asks for.",
+)
+@as_json
+def replay(
+    ids: tuple[str, ...],
+    since: int | None,
+    kind: str | None,
+    state: str | None,
+    rebuild: bool,
+    json_: bool,
+) -> None:
+    """Run kept events again through the mappings in force. Safe to repeat."""
+    client, loaded = _redis(), _config()
+    filtered = since is not None or kind is not None or state is not None
+    if rebuild:
+        if len(ids) != 2 or filtered:
+            raise click.UsageError("--rebuild takes RESOURCE ID and nothing else")
+        _rebuild(client, loaded, ids[0], ids[1], json_)
+        return
+    if bool(ids) == filtered:
+        raise click.UsageError("say which events: EVENT…, or one of --since, --kind, --state")
+    if ids:
+        entries = [_one_event(client, event_id) for event_id in ids]
+    else:
+        query = reports.Query(state, kind, since, 0)
+        entries = [entry for entry, _ in reports.events(client, query)]
+    _replay(client, loaded, entries, json_)
+
+
+@main.command()
+@as_json
+def status(json_: bool) -> None:
+    """One screen: sources, queue, workers, targets, dead letters, mappings."""
+    from connector.worker import live_workers
+
+    client, loaded = _redis(), _config()
+    now = reports.status(client, loaded, live_workers(client))
+    if json_:
+        print_json(now)
+        return
+    say(f"{now['events']} events kept, {now['queued']} queued, {now['dead']} dead letters")
+    print_table(["source", "kind"], ((s["name"], s["kind"]) for s in now["sources"]))
+    print_table(["target", "records waiting"], ((t["name"], t["waiting"]) for t in now["targets"]))
+    workers = now["workers"]
+    say(
+        f"{len(workers)} workers: {', '.join(workers)}" if workers else "no worker is running",
+        "" if workers else "red",
+    )
+    in_force = now["mappings"]
+    say(
+        f"mapping set {in_force['number']} is in force; {in_force['folder']}",
+        "" if in_force["same"] else "yellow",
+    )
+
+
+# --- as the vendor would
+
+
+@main.command()
+@click.argument("source")
+@click.argument("file", type=click.File("rb"))
+@click.option("--app-id", help="Mobio: sign as this app. [default: the body's own]")
+@as_json
+def sign(source: str, file: BinaryIO, app_id: str | None, json_: bool) -> None:
+    """Print the signature header that the vendor would send with FILE ('-': standard input)."""
+    headers = _signed(_source(source), file.read(), app_id)
+    if json_:
+        print_json(headers)
+        return
+    for name, value in headers.items():
+        sys.stdout.write(f"{name}: {value}\n")
+
+
+@main.command()
+@click.argument("source")
+@click.argument("files", metavar="FILE…", nargs=-1, required=True, type=click.File("rb"))
+@click.option(
+    "--url",
+    default="http://127.0.0.1:8000",
+    show_default=True,
+    help="The base address of the web process.",
+)
+@click.option("--app-id", help="Mobio: sign as this app. [default: the body's own]")
+@as_json
+def send(
+    source: str,
+    files: Sequence[BinaryIO],
+    url: str,
+    app_id: str | None,
+    json_: bool,
+) -> None:
+    """Sign FILE… as the vendor would, and post each to the web process."""
+    sender = _source(source)
+    answers = [
+        _send(sender, file, f"{url.rstrip('/')}/webhooks/{source}", app_id) for file in files
+    ]
+    if json_:
+        print_json({"sent": answers})
+    else:
+        print_table(
+            ["file", "status", "answer"],
+            ((a["file"], a["status"], _shown(a["answer"])) for a in answers),
+        )
+    if any(answer["status"] is None for answer in answers):
+        sys.exit(COULD_NOT_RUN)
+    sys.exit(0 if all(answer["status"] == 200 for answer in answers) else FOUND_WRONG)
+
+
+# --- what the verbs share
+
+
+def _config() -> Config:
+    try:
+        return load_config()
+    except ConfigInvalid as error:
+        print_problems(error.problems, "bold red", "error", lines=False)
+        sys.exit(COULD_NOT_RUN)
+
+
+def _redis() -> Redis:
+    client = connect(_config().redis_url)
+    try:
+        client.ping()
+    except RedisError as error:
+        _fail(f"Redis cannot be reached: {error}")
+    return client
+
+
+def _fail(why: str) -> NoReturn:
+    complain(why)
+    sys.exit(COULD_NOT_RUN)
+
+
+def _one_event(client: Redis, prefix: str) -> Entry:
+    for source in _config().sources:
+        whole = journal.find(client, source, prefix)
+        if whole is not None:
+            return whole
+    found = journal.search(client, prefix)
+    if not found:
+        _fail(f"no event begins with {prefix}")
+    if len(found) > 1:
+        _fail(
+            f"{prefix} is the beginning of several events: {', '.join(e.event.id for e in found)}"
+        )
+    return journal.load(client, [found[0].serial])[0]
+
+
+def _replay(client: Redis, loaded: Config, entries: Sequence[Entry], json_: bool) -> None:
+    from connector.worker import put_folder_in_force
+
+    put_folder_in_force(loaded, client)
+    replay_ = Replay(assemble.reconciler(loaded, client))
+    done = replay_.events(entries)
+    if json_:
+        print_json(
+            {
+                "replayed": done.events,
+                "records": [_name(name) for name in done.changed],
+                "failed": [reports.event_json(entry, entry.state) for entry in done.failed],
+            }
+        )
+    else:
+        say(f"{done.events} events run again; {len(done.changed)} records changed")
+        for entry in done.failed:
+            complain(f"{entry.event.id}: {entry.problem}")
+    sys.exit(FOUND_WRONG if done.failed else 0)
+
+
+def _rebuild(client: Redis, loaded: Config, resource: str, record_id: str, json_: bool) -> None:
+    states = reports.find_records(client, loaded, resource, record_id)
+    if not states:
+        _fail(f"no record {resource} {record_id} is known")
+    replay_ = Replay(assemble.reconciler(loaded, client))
+    changed = [state.name for state in states if replay_.rebuild(state.name)]
+    if json_:
+        print_json({"records": [_name(name) for name in changed]})
+    else:
+        say(f"{len(changed)} records changed")
+
+
+def _source(name: str) -> Source:
+    sources = assemble.open_sources(_config())
+    if name not in sources:
+        _fail(f"no source {name!r} is configured; {did_you_mean(name, sources)}")
+    return sources[name]
+
+
+def _signed(source: Source, body: bytes, app_id: str | None) -> dict[str, str]:
+    try:
+        return source.sign(body, app_id)
+    except SenderError as error:
+        _fail(str(error))
+
+
+def _send(source: Source, file: BinaryIO, url: str, app_id: str | None) -> dict[str, Json]:
+    body = file.read()
+    headers = {"Content-Type": "application/json", **_signed(source, body, app_id)}
+    started = time.monotonic()
+    try:
+        response = requests.post(url, data=body, headers=headers, timeout=10, allow_redirects=False)
+    except requests.RequestException as error:
+        return {"file": file.name, "status": None, "answer": str(error)}
+    try:
+        answer: Json = response.json()
+    except ValueError:
+        answer = response.text[:500]
+    return {
+        "file": file.name,
+        "status": response.status_code,
+        "answer": answer,
+        "seconds": round(time.monotonic() - started, 4),
+    }
+
+
+def _name(name: Name) -> dict[str, str]:
+    return {"target": name.target, "resource": name.resource, "id": name.id}
+
+
+def _shown(value: Json) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _told(problem: Mapping[str, Json]) -> str:
+    where = f"{problem['file']}:{problem['line']}:{problem['column']}: " if problem["file"] else ""
+    return f"{where}{problem['message']}"

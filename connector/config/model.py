@@ -1,0 +1,390 @@
+"""What config.yaml says, as frozen data: complete, checked, every default filled in.
+
+The invariant: nothing here shows a secret when it is printed. Whoever needs one just uses it: a
+`Secret` is a str whose repr says nothing, and what may hold one inside (headers, queries, bodies)
+is left out of the repr. `load` makes these; `sources`, `targets`, `mapping`, `web` and `worker`
+read them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+from urllib.parse import urlsplit, urlunsplit
+from zoneinfo import ZoneInfo
+
+import jmespath
+
+from connector.errors import UnknownSource
+from connector.model import Json, Problem
+
+DEFAULT_RESOURCE = "default"
+"""The entry under `resources:` that stands for every resource not named there."""
+
+Strategy: TypeAlias = Literal["put", "patch", "post", "search_then_write", "create_then_update"]
+CallKind: TypeAlias = Literal["check", "search", "create", "update", "upsert", "read", "delete"]
+AnswerMeans: TypeAlias = Literal["done", "conflict", "gone", "refused", "credentials", "not_now"]
+
+
+class Secret(str):
+    """A text that is used like any other and shown by no repr, and so by no log of an object."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+
+class Url(str):
+    """An address that may hold a password: whole when used, without it in a repr."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return repr(self.shown)
+
+    @property
+    def shown(self) -> str:
+        """The address for people: no password, no query."""
+        parts = urlsplit(self)
+        user, at, host = parts.netloc.rpartition("@")
+        if at:
+            user = f"{user.partition(':')[0]}:***@" if ":" in user else f"{user}@"
+        return urlunsplit((parts.scheme, f"{user}{host}", parts.path, "", ""))
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """A JMESPath expression that compiles (its own functions only, none of the mappings')."""
+
+    text: str
+    _compiled: Any = field(init=False, repr=False, compare=False, default=None)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_compiled", jmespath.compile(self.text))
+
+    def search(self, data: Json) -> Json:
+        """What the expression finds in the data; null where it cannot be applied to them.
+
+        Raises jmespath.exceptions.JMESPathError for a function that refuses its argument.
+        """
+        return self._compiled.search(data)
+
+
+WHOLE = Expression("@")
+
+
+# --- sources
+
+
+@dataclass(frozen=True, slots=True)
+class CareSoft:
+    """A CareSoft account: one of several secrets signs while they rotate; none when unsigned."""
+
+    name: str
+    secrets: tuple[Secret, ...] = ()
+    unsigned: bool = False
+    kind: Literal["caresoft"] = field(init=False, default="caresoft")
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """One app of a Mobio merchant."""
+
+    app_id: str
+    secrets: tuple[Secret, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Mobio:
+    """A Mobio merchant with its apps; app ids differ."""
+
+    name: str
+    apps: tuple[App, ...]
+    kind: Literal["mobio"] = field(init=False, default="mobio")
+
+
+SourceConfig: TypeAlias = CareSoft | Mobio
+
+
+# --- targets
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One HTTP call as configured. Path, query, headers and body are templates.
+
+    `path` begins with `/` (or is empty: `base_url` itself; or, for a login only, is a whole URL)
+    and holds no query. `body` None sends none; for calls that write, the resource's body is
+    already filled in. `escape`: what to replace in ids of path and query before percent-encoding.
+    `found` and `record` are set for a search, `record` for a read.
+    """
+
+    method: str
+    path: str
+    query: Mapping[str, Json] = field(default_factory=dict, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: Json = field(default=None, repr=False)
+    escape: Mapping[str, str] = field(default_factory=dict)
+    found: Expression | None = None
+    record: Expression | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NoAuth:
+    type: Literal["none"] = field(init=False, default="none")
+
+
+@dataclass(frozen=True, slots=True)
+class Bearer:
+    token: Secret
+    type: Literal["bearer"] = field(init=False, default="bearer")
+
+
+@dataclass(frozen=True, slots=True)
+class Basic:
+    username: Secret
+    password: Secret
+    type: Literal["basic"] = field(init=False, default="basic")
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderAuth:
+    name: str
+    value: Secret
+    type: Literal["header"] = field(init=False, default="header")
+
+
+@dataclass(frozen=True, slots=True)
+class QueryAuth:
+    name: str
+    value: Secret
+    type: Literal["query"] = field(init=False, default="query")
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCredentials:
+    """RFC 6749 section 4.4; `params` go into the token request's form as they are."""
+
+    token_url: str
+    client_id: Secret
+    client_secret: Secret
+    scope: str = ""
+    params: Mapping[str, str] = field(default_factory=dict, repr=False)
+    type: Literal["oauth2_client_credentials"] = field(
+        init=False, default="oauth2_client_credentials"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A call that answers with a token: a session login or a refresh-token exchange.
+
+    `expires` finds seconds from now or a time; None: the token holds until it is refused. `value`
+    is a template of `{token}`, sent as `header`.
+    """
+
+    call: Call
+    token: Expression
+    expires: Expression | None = None
+    header: str = "Authorization"
+    value: str = field(default="Bearer {token}", repr=False)
+    type: Literal["login"] = field(init=False, default="login")
+
+
+Auth: TypeAlias = NoAuth | Bearer | Basic | HeaderAuth | QueryAuth | ClientCredentials | Login
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """At most `count` calls in any `seconds`."""
+
+    count: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """When a record whose call found the CRM away is tried again; all in seconds.
+
+    `schedule`: the wait before each further try, the last one repeated, jitter added by whoever
+    waits. `give_up_after`: from the first such answer until the record is a dead letter, not
+    counting pauses of the target. `max_retry_after`: the longest `Retry-After` that is obeyed.
+    """
+
+    schedule: tuple[float, ...]
+    give_up_after: float
+    max_retry_after: float
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step to a place in a record: a key, then maybe the list element whose `key` is `value`.
+
+    `custom_fields[id=4].value` is (`custom_fields`, `id` = 4), (`value`).
+    """
+
+    name: str
+    where: tuple[str, Json] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """Where one field of the mapping stands in the CRM's record, and how it is written and read.
+
+    `as_` is a template of `{value}`, None for the value itself. `read` finds the value in a record
+    or hit; unless configured it follows `at`. `empty` is what clears the field.
+    """
+
+    name: str
+    at: tuple[Step, ...]
+    read: Expression
+    as_: Json = None
+    empty: Json = None
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerRule:
+    """A correction of what an answer means; the first that fits wins.
+
+    Empty `calls` or `statuses` fit any; `when` looks into the answer.
+    """
+
+    means: AnswerMeans
+    calls: frozenset[CallKind] = frozenset()
+    statuses: frozenset[int] = frozenset()
+    when: Expression | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Upsert:
+    """The calls that create and update a record.
+
+    `put`, `patch`, `post`: `call`; `put` and `patch` maybe `create` for a record never delivered;
+    maybe `search`, to find what an interrupted call did. `search_then_write`: `search`, `create`,
+    `update`. `create_then_update`: `create`, `update`, maybe `search`.
+    """
+
+    strategy: Strategy
+    call: Call | None = None
+    search: Call | None = None
+    create: Call | None = None
+    update: Call | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceConfig:
+    """How the records of one resource are found and written (section 1 of the contract).
+
+    `name` is what `{resource}` stands for. `etag`: None, "header", or where it stands in a record.
+    `external_id` is the place of `external_id_field`. `hit_id` is None exactly if `crm_id` is.
+    """
+
+    name: str
+    upsert: Upsert
+    delete: Call
+    read: Call | None = None
+    external_id_field: str | None = None
+    external_id: Field | None = None
+    crm_id: Expression | None = None
+    hit_id: Expression | None = None
+    body: Json = "{fields}"
+    fields: Mapping[str, Field] = field(default_factory=dict)
+    success: Expression | None = None
+    several: Literal["dead", "first", "last"] = "dead"
+    gone: Literal["recreate", "dead", "ignore"] = "recreate"
+    etag: Literal["header"] | Expression | None = None
+    values: Literal["json", "strings"] = "json"
+    empty: Json = None
+    send: Literal["changed", "all"] = "all"
+    verify: frozenset[Literal["link", "read"]] = frozenset()
+    id_format: Literal["any", "slug", "uuid"] = "any"
+    answers: tuple[AnswerRule, ...] = ()
+
+    def field(self, name: str) -> Field:
+        """Where the field stands: as configured, else under its own name."""
+        return self.fields.get(name) or Field(
+            name, (Step(name),), _own_name(name), empty=self.empty
+        )
+
+
+@lru_cache(maxsize=4096)
+def _own_name(name: str) -> Expression:
+    return Expression(json.dumps(name))
+
+
+@dataclass(frozen=True, slots=True)
+class TargetConfig:
+    """One CRM. Durations are seconds; the three counts are those of section 7 of the contract."""
+
+    name: str
+    base_url: str
+    auth: Auth
+    retry: Retry
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    idempotency_header: str | None = "Idempotency-Key"
+    check: Call | None = None
+    timeout: float = 10
+    search_lag: float = 2
+    rate_limit: RateLimit | None = None
+    concurrency: int = 16
+    probe_interval: float = 30
+    pause_after_refusals: int = 20
+    pause_after_failures: int = 5
+    dead_after_failures: int = 6
+    resources: Mapping[str, ResourceConfig] = field(default_factory=dict)
+    _unnamed: dict[str, ResourceConfig] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def resource(self, name: str) -> ResourceConfig:
+        """How records of the resource are written; one not named goes by `default`."""
+        if found := self.resources.get(name) or self._unnamed.get(name):
+            return found
+        default = self.resources[DEFAULT_RESOURCE]
+        own = default.name == DEFAULT_RESOURCE
+        return self._unnamed.setdefault(name, replace(default, name=name) if own else default)
+
+
+# --- the whole
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """`max_body`: the largest webhook body that is taken, in bytes."""
+
+    max_body: int = 1_048_576
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long the journal keeps events that are done: by age and by count, whichever is less."""
+
+    days: float = 30
+    events: int = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """config.yaml with the environment put in. `spool` None: answer 503 while Redis is away."""
+
+    path: Path
+    redis_url: Url
+    spool: Path | None
+    mappings: Path
+    timezone: ZoneInfo
+    receiver: Receiver
+    sources: Mapping[str, SourceConfig]
+    targets: Mapping[str, TargetConfig]
+    retention: Retention = Retention()
+    warnings: tuple[Problem, ...] = ()
+
+    def source(self, name: str) -> SourceConfig:
+        """The source of that name. Raises UnknownSource."""
+        if name not in self.sources:
+            raise UnknownSource(f"no source {name!r}; known: {', '.join(self.sources) or 'none'}")
+        return self.sources[name]

@@ -1,0 +1,470 @@
+"""The journal: every event that was received, and what became of it.
+
+Keys:
+
+    c:serial        counter   number of the latest event
+    c:i:<digest>    string    16 bytes of SHA-256 over source and id → serial: who was here before
+    c:e:<serial>    string    length of the header (6 hex digits) + header (JSON) + body (zlib)
+    c:events        zset      serial → time of receipt (µs)
+    c:queued        set       serials of the events that no worker has merged yet
+    c:dead          zset      `e<serial>` → since (ms); records' dead letters stand there, too
+    c:claims:<w>    set       what worker process `w` has taken off the queue (job:execution)
+    c:wake          list      one element when there is something to claim
+    rq:…            RQ's own: the queue, its job hashes and its registry of started jobs
+
+Invariants:
+- An event, its memory against duplicates and its RQ job are stored in one step, or not at all.
+- A claimed job is at every moment in RQ's queue or in RQ's started registry, so `rq info` is true.
+- The journal is the truth about an event, its job only a wake-up: running it twice is harmless, and
+  an event in `c:queued` without a job is found by `lost`.
+- A body is compressed once, here, and never parsed here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any, Literal
+
+from connector.model import Event, Json, Micros, Name, Place, Problem
+from connector.redisdb import NOW_MS, PREFIX, Redis, Script
+
+QUEUE = "connector"
+JOB = "connector.jobs.event"
+JOB_TIMEOUT = 180
+"""Seconds that a stock RQ worker lets a job run."""
+
+HEADER = 6
+"""How many hex digits say how long a header is."""
+
+CLAIM_SECONDS = 60
+"""How long RQ believes in a claim that is not renewed; the sweep returns it long before."""
+
+EventState = Literal["queued", "merged", "unmapped", "dead"]
+"""What is written down. Whether a merged event is `done` or still `waiting` is told by the records
+that it went into."""
+
+UNMERGED: Mapping[str, EventState] = {"error": "dead", "unmapped": "unmapped"}
+"""What an event becomes that the mapping set made no changes of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """A record that an event went into, and the record's generation that holds its words."""
+
+    name: Name
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An event in the journal and what became of it. `set_number`: the mapping set that read it."""
+
+    serial: int
+    event: Event
+    state: EventState
+    set_number: int = 0
+    touched: tuple[Touched, ...] = ()
+    problem: Problem | None = None
+    warnings: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """An event taken off the queue by a worker process, until it is finished or handed back."""
+
+    entry: Entry
+    job_id: str
+    execution: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """The answer of `claim`: events, and jobs of our queue that name none (`strange`)."""
+
+    claims: tuple[Claim, ...] = ()
+    strange: tuple[str, ...] = field(default=())
+
+
+_STORE = Script(
+    NOW_MS
+    + """
+-- ARGV: rq's time, per event: digest, header, body, received (µs), job id, job data, dead
+local queue, accepted = 'rq:queue:connector', 0
+for at = 2, #ARGV, 7 do
+  local digest, header, body, received, job, data, dead = unpack(ARGV, at, at + 6)
+  if redis.call('EXISTS', 'c:i:' .. digest) == 0 then
+    local serial = redis.call('INCR', 'c:serial')
+    redis.call('SET', 'c:i:' .. digest, serial)
+    redis.call('SET', 'c:e:' .. serial, header .. body)
+    redis.call('ZADD', 'c:events', received, serial)
+    if dead == '1' then
+      redis.call('ZADD', 'c:dead', now, 'e' .. serial)
+    else
+      redis.call('SADD', 'c:queued', serial)
+      redis.call('HSET', 'rq:job:' .. job, 'data', data, 'event', serial, 'origin', 'connector',
+        'status', 'queued', 'created_at', ARGV[1], 'enqueued_at', ARGV[1],
+        'timeout', TIMEOUT, 'result_ttl', 0)
+      redis.call('RPUSH', queue, job)
+    end
+    accepted = accepted + 1
+  end
+end
+if accepted > 0 then
+  redis.call('SADD', 'rq:queues', queue)
+  if redis.call('LLEN', 'c:wake') == 0 then redis.call('RPUSH', 'c:wake', '1') end
+end
+return accepted
+""".replace("TIMEOUT", str(JOB_TIMEOUT))
+)
+
+_FINISH_AND_CLAIM = Script(
+    NOW_MS
+    + """
+-- ARGV: worker, execution, rq's time, how many to claim, claim seconds,
+--       then per finished event: serial, header, dead, job id, execution
+local claims, queue, wip = 'c:claims:' .. ARGV[1], 'rq:queue:connector', 'rq:wip:connector'
+for at = 6, #ARGV, 5 do
+  local serial, header, dead, job, execution = unpack(ARGV, at, at + 4)
+  local known = redis.call('GET', 'c:e:' .. serial)
+  if known then
+    local body = string.sub(known, 7 + tonumber(string.sub(known, 1, 6), 16))
+    redis.call('SET', 'c:e:' .. serial, header .. body)
+  end
+  redis.call('SREM', 'c:queued', serial)
+  if dead == '1' then redis.call('ZADD', 'c:dead', now, 'e' .. serial)
+  else redis.call('ZREM', 'c:dead', 'e' .. serial) end
+  if job ~= '' then
+    redis.call('DEL', 'rq:job:' .. job)
+    redis.call('ZREM', wip, job .. ':' .. execution)
+    redis.call('SREM', claims, job .. ':' .. execution)
+  end
+end
+local answer = {}
+for i = 1, tonumber(ARGV[4]) do
+  local job = redis.call('LPOP', queue)
+  if not job then break end
+  local serial = redis.call('HGET', 'rq:job:' .. job, 'event')
+  local text = serial and redis.call('GET', 'c:e:' .. serial) or ''
+  local member = job .. ':' .. ARGV[2]
+  redis.call('ZADD', wip, math.floor(now / 1000) + ARGV[5], member)
+  redis.call('SADD', claims, member)
+  if redis.call('EXISTS', 'rq:job:' .. job) == 1 then
+    redis.call('HSET', 'rq:job:' .. job, 'status', 'started', 'worker_name', ARGV[1],
+      'started_at', ARGV[3])
+  end
+  for _, part in ipairs({job, serial or '', text}) do answer[#answer + 1] = part end
+end
+return answer
+"""
+)
+
+_HAND_BACK = Script(
+    """
+-- ARGV: worker, then members (job:execution): back to the head of the queue, once each
+local claims, queue, wip = 'c:claims:' .. ARGV[1], 'rq:queue:connector', 'rq:wip:connector'
+for at = #ARGV, 2, -1 do
+  local job = string.match(ARGV[at], '^(.*):[^:]*$')
+  if redis.call('SREM', claims, ARGV[at]) == 1 then
+    redis.call('ZREM', wip, ARGV[at])
+    if redis.call('EXISTS', 'rq:job:' .. job) == 1 then
+      redis.call('HSET', 'rq:job:' .. job, 'status', 'queued')
+      redis.call('LPUSH', queue, job)
+    end
+  end
+end
+redis.call('RPUSH', 'c:wake', '1')
+return #ARGV - 1
+"""
+)
+
+_ENQUEUE = Script(
+    """
+-- ARGV: rq's time, then per event: serial, job id, data: a job for an event that has none
+local pushed = 0
+for at = 2, #ARGV, 3 do
+  local serial, job, data = unpack(ARGV, at, at + 2)
+  redis.call('SADD', 'c:queued', serial)
+  if redis.call('HGET', 'rq:job:' .. job, 'status') ~= 'queued' then
+    redis.call('HSET', 'rq:job:' .. job, 'data', data, 'event', serial, 'origin', 'connector',
+      'status', 'queued', 'created_at', ARGV[1], 'enqueued_at', ARGV[1],
+      'timeout', TIMEOUT, 'result_ttl', 0)
+    redis.call('RPUSH', 'rq:queue:connector', job)
+    pushed = pushed + 1
+  end
+end
+redis.call('SADD', 'rq:queues', 'rq:queue:connector')
+redis.call('RPUSH', 'c:wake', '1')
+return pushed
+""".replace("TIMEOUT", str(JOB_TIMEOUT))
+)
+
+
+# --- storing
+
+
+def store(client: Redis, events: Sequence[Event]) -> int:
+    """Store and enqueue events that were not here before; how many those were. One step."""
+    if not events:
+        return 0
+    args: list[str | bytes | int] = [_rq_time()]
+    for event in events:
+        state: EventState = "dead" if event.problem else "queued"
+        entry = Entry(0, event, state, problem=_born_dead(event))
+        args += [
+            identity(event.source, event.id),
+            _header(entry),
+            zlib.compress(event.body, 1),
+            event.received_at,
+            job_id(event.source, event.id),
+            _job_data(event),
+            int(state == "dead"),
+        ]
+    return int(_STORE(client, args))
+
+
+def identity(source: str, event_id: str) -> bytes:
+    """Sixteen bytes that stand for an event of a source in the memory against duplicates."""
+    return sha256(f"{source}\0{event_id}".encode("utf-8", "surrogatepass")).digest()[:16]
+
+
+def job_id(source: str, event_id: str) -> str:
+    """The RQ job of an event: readable where RQ allows the letters, unique always."""
+    readable = f"{source}-{event_id}"
+    if len(readable) <= 100 and re.fullmatch(r"[A-Za-z0-9_-]+", readable):
+        return readable
+    tail = identity(source, event_id).hex()
+    return f"{re.sub(r'[^A-Za-z0-9_-]', '_', readable)[:60]}-{tail}"
+
+
+# --- working
+
+
+def claim(
+    client: Redis,
+    worker: str,
+    execution: str,
+    limit: int,
+    finished: Sequence[tuple[Entry, Claim | None]] = (),
+) -> Claimed:
+    """Write down what became of events, then take up to `limit` more off the queue. One step.
+
+    `execution` names this claiming in RQ's registry; it must differ from call to call.
+    """
+    if not finished and limit <= 0:
+        return Claimed()
+    args: list[str | bytes | int] = [worker, execution, _rq_time(), limit, CLAIM_SECONDS]
+    for entry, was in finished:
+        args += [entry.serial, _header(entry), int(entry.state == "dead")]
+        args += [was.job_id, was.execution] if was else ["", ""]
+    parts = _FINISH_AND_CLAIM(client, args)
+    claims, strange = [], []
+    for job, serial, text in zip(*[iter(parts)] * 3, strict=True):
+        if text:
+            claims.append(Claim(_entry(int(serial), text), job.decode(), execution))
+        else:
+            strange.append(job.decode())
+    return Claimed(tuple(claims), tuple(strange))
+
+
+def finish(client: Redis, entries: Sequence[Entry]) -> None:
+    """Write down what became of events whose job somebody else (RQ, a person) looks after."""
+    claim(client, "", "", 0, [(entry, None) for entry in entries])
+
+
+def hand_back(client: Redis, worker: str, members: Iterable[str]) -> None:
+    """Put claims (`job:execution`) back to the head of the queue; those already gone are left."""
+    wanted = list(members)
+    if wanted:
+        _HAND_BACK(client, [worker, *wanted])
+
+
+def claims_of(client: Redis, worker: str) -> list[str]:
+    """What a worker process has claimed and not finished, as `job:execution`."""
+    return sorted(member.decode() for member in client.smembers(f"{PREFIX}claims:{worker}"))
+
+
+def enqueue(client: Redis, entries: Sequence[Entry]) -> int:
+    """A job for each event that has none in the queue; how many were pushed."""
+    if not entries:
+        return 0
+    args: list[str | bytes | int] = [_rq_time()]
+    for entry in entries:
+        event = entry.event
+        args += [entry.serial, job_id(event.source, event.id), _job_data(event)]
+    return int(_ENQUEUE(client, args))
+
+
+def lost(client: Redis, limit: int = 1000) -> list[Entry]:
+    """Events that nobody has merged and whose job is neither queued nor started."""
+    found = []
+    serials = [int(member) for member in client.srandmember(f"{PREFIX}queued", limit) or []]
+    for entry in load(client, serials):
+        if entry.state != "queued":
+            client.srem(f"{PREFIX}queued", entry.serial)
+            continue
+        job = job_id(entry.event.source, entry.event.id)
+        status = client.hget(f"rq:job:{job}", "status")
+        if status not in (b"queued", b"started"):
+            found.append(entry)
+    return found
+
+
+# --- reading
+
+
+def load(client: Redis, serials: Sequence[int]) -> list[Entry]:
+    """The journal's entries of these numbers, bodies included; those trimmed are left out."""
+    if not serials:
+        return []
+    texts = client.mget([f"{PREFIX}e:{serial}" for serial in serials])
+    return [_entry(n, text) for n, text in zip(serials, texts, strict=True) if text is not None]
+
+
+def headers(client: Redis, serials: Sequence[int]) -> list[Entry]:
+    """As `load`, but without the bodies (`event.body` is empty)."""
+    pipe = client.pipeline(transaction=False)
+    for serial in serials:
+        pipe.getrange(f"{PREFIX}e:{serial}", 0, 2047)
+    found = []
+    for serial, text in zip(serials, pipe.execute(), strict=True):
+        if not text:
+            continue
+        end = HEADER + int(text[:HEADER], 16)
+        if len(text) < end:
+            text = client.getrange(f"{PREFIX}e:{serial}", 0, end - 1)
+        found.append(_entry(serial, text[:end]))
+    return found
+
+
+def find(client: Redis, source: str, event_id: str) -> Entry | None:
+    """The event of a source by its whole id."""
+    serial = client.get(f"{PREFIX}i:".encode() + identity(source, event_id))
+    found = load(client, [int(serial)]) if serial else []
+    return found[0] if found else None
+
+
+def search(client: Redis, prefix: str) -> list[Entry]:
+    """The events whose id is `prefix` or begins with it, newest first, at most a handful."""
+    found: list[Entry] = []
+    for entry in newest_first(client):
+        if entry.event.id.startswith(prefix):
+            found.append(entry)
+            if len(found) > 5:
+                break
+    return found
+
+
+def newest_first(client: Redis, since: Micros | None = None, page: int = 1000) -> Iterator[Entry]:
+    """All entries received at or after `since`, without bodies, the latest received first."""
+    start = 0
+    lowest = "-inf" if since is None else since
+    while serials := client.zrevrangebyscore(
+        f"{PREFIX}events", "+inf", lowest, start=start, num=page
+    ):
+        yield from headers(client, [int(serial) for serial in serials])
+        start += len(serials)
+
+
+def count(client: Redis) -> int:
+    """How many events are kept."""
+    return int(client.zcard(f"{PREFIX}events"))
+
+
+def queued(client: Redis) -> int:
+    """How many events no worker has merged yet."""
+    return int(client.scard(f"{PREFIX}queued"))
+
+
+# --- how an entry is written down
+
+
+def _header(entry: Entry) -> bytes:
+    event = entry.event
+    text = json.dumps(
+        [
+            entry.state,
+            event.source,
+            event.vendor,
+            event.id,
+            event.kind,
+            event.received_at,
+            entry.set_number,
+            [[t.name.target, t.name.resource, t.name.id, t.generation] for t in entry.touched],
+            _problem_json(entry.problem),
+            [_problem_json(warning) for warning in entry.warnings[:20]],
+        ],
+        separators=(",", ":"),
+    ).encode()
+    return b"%06x" % len(text) + text
+
+
+def _entry(serial: int, text: bytes) -> Entry:
+    end = HEADER + int(text[:HEADER], 16)
+    state, source, vendor, id_, kind, at, set_number, touched, problem, warnings = json.loads(
+        text[HEADER:end]
+    )
+    body = zlib.decompress(text[end:]) if len(text) > end else b""
+    # Only what the source itself could not read was dead before any mapping set saw it.
+    born_dead = problem[0] if problem and state == "dead" and not set_number else None
+    return Entry(
+        serial,
+        Event(source, vendor, id_, kind, body, at, born_dead),
+        state,
+        set_number,
+        tuple(Touched(Name(*names), generation) for *names, generation in touched),
+        _problem(problem),
+        tuple(p for p in map(_problem, warnings) if p),
+    )
+
+
+def outcome(
+    entry: Entry,
+    state: EventState,
+    set_number: int,
+    touched: Iterable[Touched] = (),
+    problem: Problem | None = None,
+    warnings: Iterable[Problem] = (),
+) -> Entry:
+    """`entry` after it was worked on."""
+    return replace(
+        entry,
+        state=state,
+        set_number=set_number,
+        touched=tuple(touched),
+        problem=problem,
+        warnings=tuple(warnings),
+    )
+
+
+def _problem_json(problem: Problem | None) -> Json:
+    if problem is None:
+        return None
+    place = problem.place
+    where = [place.file, place.line, place.column] if place else []
+    return [problem.message[:2000], problem.hint[:500], *where]
+
+
+def _problem(packed: list[Any] | None) -> Problem | None:
+    if not packed:
+        return None
+    message, hint, *where = packed
+    return Problem(message, hint, Place(*where) if where else None)
+
+
+def _born_dead(event: Event) -> Problem | None:
+    return Problem(event.problem) if event.problem else None
+
+
+def _job_data(event: Event) -> bytes:
+    """What a stock worker with the JSON serializer runs."""
+    return json.dumps([JOB, None, [event.source, event.id], {}]).encode()
+
+
+def _rq_time() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

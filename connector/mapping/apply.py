@@ -1,0 +1,409 @@
+"""An event's document and the rules for its kind → changes.
+
+Pure, and never raises for what an event holds: one bad field is the event's error, and then there
+are no changes at all, so that half of a record is never sent.
+
+What a value becomes (contract, section 4):
+
+- null leaves a field alone, or clears it with `on_null: clear`;
+- `''` clears it, and so does a constant null, in `value:`, `values:` or `otherwise:`;
+- a cleared field is None, `''` where the rule says `empty: ''`, and the empty list of a set;
+- everything else is sent as it is: 0, false, blanks, empty lists and objects are values.
+
+`values:` compares as text (12.0 is "12", true is "true"); a list or an object is among no values.
+In a `merge: set` field each element is looked up by itself, and one that is skipped is left out.
+`''` clears before it is looked up, unless `''` is one of the values.
+
+A set takes a list, or an object of `add` and `remove`; equal elements are one, null is none, and a
+delta without elements leaves the field alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from enum import Enum, auto
+from typing import Any, Final, Literal, TypeAlias
+from zoneinfo import ZoneInfo
+
+from connector.mapping.arguments import described
+from connector.mapping.evaluation import EvaluationFailed, evaluate
+from connector.mapping.functions import Context, FunctionError
+from connector.mapping.rules import (
+    Computed,
+    Constant,
+    FieldRule,
+    Located,
+    RecordRule,
+    Reference,
+)
+from connector.mapping.times import micros
+from connector.mapping.values import is_zero, same, scalar_text
+from connector.model import (
+    Applied,
+    Change,
+    Delta,
+    Json,
+    Micros,
+    Place,
+    Problem,
+    Ref,
+    Value,
+    Whole,
+)
+
+AHEAD: Micros = 24 * 60 * 60 * 1_000_000
+"""How far a vendor's version may lie ahead of the time of receipt."""
+
+_NOBODY = frozenset({"", "0", "-1"})
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class _Mark(Enum):
+    ABSENT = auto()
+    CLEARED = auto()
+
+
+ABSENT: Final = _Mark.ABSENT
+CLEARED: Final = _Mark.CLEARED
+Outcome: TypeAlias = "Json | Ref | Literal[_Mark.ABSENT, _Mark.CLEARED]"
+
+
+class _Wrong(Exception):
+    """The event cannot be mapped."""
+
+    def __init__(self, message: str, hint: str, place: Place) -> None:
+        super().__init__(message)
+        self.problem = Problem(message, hint, place)
+
+
+def apply_rules(
+    rules: Sequence[RecordRule],
+    document: Mapping[str, Json],
+    timezone: ZoneInfo,
+    tables: Mapping[str, Mapping[str, Json]],
+) -> Applied:
+    """What the rules make of a document, in their order. `document["meta"]` as in the contract."""
+    run = _Run(document, timezone, tables, rules[0].place)
+    try:
+        changes = tuple(_all_changes(rules, run))
+    except _Wrong as wrong:
+        return Applied("error", warnings=tuple(run.warnings), error=wrong.problem)
+    except Exception as error:  # a fault of ours must not stop the worker
+        message = f"the event cannot be mapped: {type(error).__name__}: {error}"
+        problem = Problem(message, "this is a fault of the connector", run.place)
+        return Applied("error", warnings=tuple(run.warnings), error=problem)
+    return Applied("mapped", changes, tuple(run.warnings))
+
+
+class _Run:
+    """One event on its way through the rules: its document, and what was warned of so far.
+
+    `place` is that of the rule at work, for warnings and for faults of ours.
+    """
+
+    __slots__ = ("_context", "_text", "document", "place", "timezone", "warnings")
+
+    def __init__(
+        self,
+        document: Mapping[str, Json],
+        timezone: ZoneInfo,
+        tables: Mapping[str, Mapping[str, Json]],
+        place: Place,
+    ) -> None:
+        self.document = document
+        self.timezone = timezone
+        self.warnings: list[Problem] = []
+        self.place = place
+        self._text = ""
+        self._context = Context(timezone, tables, self.warn)
+
+    def value(self, located: Located, scope: Mapping[str, Json]) -> Json:
+        """The value of an expression in the document, or in an item's scope."""
+        self.place = located.place
+        self._text = located.text
+        try:
+            return evaluate(located.expression, scope, self._context)
+        except EvaluationFailed as error:
+            message = f"{error.message} in `{located.text}`"
+            raise _Wrong(message, "", located.at(error.offset)) from error
+
+    def warn(self, message: str) -> None:
+        """Notes a doubt about the expression that was evaluated last."""
+        problem = Problem(f"{message} in `{self._text}`", "", self.place)
+        if problem not in self.warnings:
+            self.warnings.append(problem)
+
+    def received_at(self) -> Micros | None:
+        text = self.document["meta"].get("received_at")
+        if not isinstance(text, str):
+            return None
+        return (datetime.fromisoformat(text) - _EPOCH) // timedelta(microseconds=1)
+
+
+# --- records
+
+
+def _all_changes(rules: Sequence[RecordRule], run: _Run) -> Iterator[Change]:
+    written: dict[tuple[str, str, str, str], FieldRule] = {}
+    for rule in rules:
+        for change in _changes(rule, run):
+            for field in rule.fields:
+                if field.name in change.fields:
+                    key = (change.target, change.resource, change.id, field.name)
+                    first = written.setdefault(key, field)
+                    if first is not field:
+                        raise _double_write(change, field, first)
+            yield change
+
+
+def _double_write(change: Change, field: FieldRule, first: FieldRule) -> _Wrong:
+    return _Wrong(
+        f"the field {field.name!r} of {change.resource} {change.id!r} is written by two rules "
+        "for one event",
+        f"the other stands at {first.place}: keep one, or tell them apart with `when`",
+        field.place,
+    )
+
+
+def _changes(rule: RecordRule, run: _Run) -> Iterator[Change]:
+    """The changes of one rule; an id that comes again with the same change is one change."""
+    seen: dict[str, Change] = {}
+    for scope in _scopes(rule, run):
+        if not _is_wanted(rule.when, run, scope):
+            continue
+        change = _change(rule, run, scope)
+        first = seen.setdefault(change.id, change)
+        if first is change:
+            yield change
+        elif difference := _difference(first, change):
+            raise _Wrong(
+                f"two items of one event give {rule.resource} {change.id!r} different values: "
+                f"{difference}",
+                "an id that names one item each would be right",
+                rule.id.place,
+            )
+
+
+def _scopes(rule: RecordRule, run: _Run) -> Iterator[Mapping[str, Json]]:
+    """What the record's expressions see: the document, or for each item the document with it."""
+    if rule.each is None:
+        yield run.document
+        return
+    items = run.value(rule.each, run.document)
+    if items is None:
+        return
+    if not isinstance(items, list):
+        raise _Wrong(
+            f"`{rule.each.text}` gives {described(items)}, but `each` takes a list",
+            f"to_array({rule.each.text}) makes a list of one value",
+            rule.each.place,
+        )
+    for index, item in enumerate(items):
+        yield {**run.document, "item": item, "index": index}
+
+
+def _is_wanted(when: Located | bool, run: _Run, scope: Mapping[str, Json]) -> bool:
+    """True as in JMESPath: all but null, false, '', [] and {}; and 0 is false too."""
+    if isinstance(when, bool):
+        return when
+    value = run.value(when, scope)
+    return not (value is None or value is False or value in ("", [], {}) or is_zero(value))
+
+
+def _change(rule: RecordRule, run: _Run, scope: Mapping[str, Json]) -> Change:
+    record_id = _id(rule.id, run, scope)
+    version = _version(rule.version, run, scope) if rule.version else None
+    fields: dict[str, Value] = {}
+    for field in rule.fields:
+        value = _field(field, run, scope)
+        if value is not ABSENT:
+            fields[field.name] = value
+    given = [field for field in rule.fields if field.name in fields]
+    return Change(
+        action=rule.action,
+        target=rule.target,
+        resource=rule.resource,
+        id=record_id,
+        version=version,
+        final=rule.final,
+        fields=fields,
+        write={field.name: field.write for field in given if field.write != "always"},
+        rules={field.name: field.number for field in given},
+    )
+
+
+def _id(located: Located, run: _Run, scope: Mapping[str, Json]) -> str:
+    """The record's id as text. Booleans, lists and objects are none."""
+    value = run.value(located, scope)
+    if value is None or (isinstance(value, str) and not value.strip()):
+        raise _Wrong(
+            f"`{located.text}` gives {described(value)}, but a record needs an id",
+            "name what the vendor always sends, or hold the record back with `when`",
+            located.place,
+        )
+    return _id_text(value, located)
+
+
+def _id_text(value: Json, located: Located) -> str:
+    text = None if isinstance(value, bool) else scalar_text(value)
+    if text is None:
+        raise _Wrong(
+            f"`{located.text}` gives {described(value)}, which is no id",
+            "an id is a text or a number",
+            located.place,
+        )
+    return text
+
+
+def _version(located: Located, run: _Run, scope: Mapping[str, Json]) -> Micros | None:
+    """The vendor's time; None for the time of receipt."""
+    value = run.value(located, scope)
+    if value is None or value == "" or is_zero(value):
+        return None
+    try:
+        version = micros(value, run.timezone, "version")
+    except FunctionError as error:
+        raise _Wrong(
+            f"the version cannot be read: {error} in `{located.text}`",
+            "",
+            located.place,
+        ) from error
+    received_at = run.received_at()
+    if version is None or received_at is None or version <= received_at + AHEAD:
+        return version
+    run.warn(
+        "the version lies more than 24 hours ahead of the time of receipt, which counts instead: "
+        f"found {described(value)}"
+    )
+    return None
+
+
+def _difference(one: Change, other: Change) -> str:
+    """In what two changes of one record differ; empty where they are equal."""
+    if one.version != other.version:
+        return "their versions"
+    names = [*one.fields, *(name for name in other.fields if name not in one.fields)]
+    for name in names:
+        if name not in one.fields or name not in other.fields:
+            return f"{name!r} is given by one only"
+        if not _same_value(one.fields[name], other.fields[name]):
+            return f"{name!r}"
+    return ""
+
+
+def _same_value(one: Value, other: Value) -> bool:
+    if isinstance(one, Whole) and isinstance(other, Whole):
+        return same(one.items, other.items)
+    if isinstance(one, Delta) and isinstance(other, Delta):
+        return same((one.add, one.remove), (other.add, other.remove))
+    return same(one, other)
+
+
+# --- fields
+
+
+def _field(rule: FieldRule, run: _Run, scope: Mapping[str, Json]) -> Any:
+    """The field's value for the change; ABSENT where it is left alone."""
+    run.place = rule.place
+    outcome = _OUTCOMES[type(rule.source)](rule, rule.source, run, scope)
+    if outcome is ABSENT:
+        return ABSENT
+    if outcome is CLEARED:
+        return Whole(()) if rule.is_set else rule.empty
+    return _set(outcome, rule) if rule.is_set else outcome
+
+
+def _constant(rule: FieldRule, source: Constant, run: _Run, scope: Mapping[str, Json]) -> Outcome:
+    return _settled(source.value)
+
+
+def _settled(value: Json) -> Outcome:
+    """A constant: null and '' clear."""
+    return CLEARED if value is None or value == "" else value
+
+
+def _computed(rule: FieldRule, source: Computed, run: _Run, scope: Mapping[str, Json]) -> Outcome:
+    value = run.value(source.value, scope)
+    if value is None:
+        return CLEARED if rule.null_clears else ABSENT
+    if source.values is None:
+        return CLEARED if value == "" else value
+    if value == "" and "" not in source.values:
+        return CLEARED
+    if not rule.is_set:
+        return _translated(value, source)
+    if isinstance(value, dict):
+        return {key: _all_translated(part, source) for key, part in value.items()}
+    return _all_translated(value, source)
+
+
+def _all_translated(value: Json, source: Computed) -> Json:
+    """The elements of a set, each looked up by itself."""
+    if not isinstance(value, list):
+        return value
+    known = [_translated(element, source) for element in value if element is not None]
+    return [element for element in known if not isinstance(element, _Mark)]
+
+
+def _translated(value: Json, source: Computed) -> Outcome:
+    """What `values:` makes of a value that is neither null nor left to clear."""
+    values = source.values or {}
+    text = scalar_text(value)
+    if text is not None and text in values:
+        return _settled(values[text])
+    if isinstance(source.otherwise, Constant):
+        return _settled(source.otherwise.value)
+    if source.otherwise == "error":
+        raise _Wrong(
+            f"`{source.value.text}` gives {described(value)}, which is not among the values "
+            f"{', '.join(values)}",
+            "add it to `values`, or say otherwise: keep, skip or {value: …}",
+            source.value.place,
+        )
+    return value if source.otherwise == "keep" else ABSENT
+
+
+def _reference(rule: FieldRule, source: Reference, run: _Run, scope: Mapping[str, Json]) -> Outcome:
+    value = run.value(source.id, scope)
+    if value is None:
+        return CLEARED if rule.null_clears else ABSENT
+    text = _id_text(value, source.id)
+    return CLEARED if text.strip() in _NOBODY else Ref(source.resource, text, source.missing)
+
+
+_OUTCOMES: Mapping[type, Callable[..., Outcome]] = {
+    Constant: _constant,
+    Computed: _computed,
+    Reference: _reference,
+}
+
+
+def _set(value: Json, rule: FieldRule) -> Any:
+    """A list as the whole set, `{add, remove}` as a delta. Raises _Wrong for anything else."""
+    if isinstance(value, list):
+        return Whole(_elements(value))
+    parts = (
+        {key: part for key, part in value.items() if part is not None}
+        if isinstance(value, dict)
+        else None
+    )
+    if (
+        parts is None
+        or not parts.keys() <= {"add", "remove"}
+        or not all(isinstance(part, list) for part in parts.values())
+    ):
+        raise _Wrong(
+            f"the set {rule.name!r} is given {described(value)}",
+            "a list, or {add: [...], remove: [...]}, would be right; to_array(x) makes a list",
+            rule.place,
+        )
+    delta = Delta(_elements(parts.get("add", [])), _elements(parts.get("remove", [])))
+    return delta if delta.add or delta.remove else ABSENT
+
+
+def _elements(values: list[Json]) -> tuple[Json, ...]:
+    """The elements of a set in their order: equal ones once, null not at all."""
+    by_text = {json.dumps(value, sort_keys=True): value for value in values if value is not None}
+    return tuple(by_text.values())

@@ -1,0 +1,99 @@
+"""`connector config check`: would web and worker run with this, and reach what is named in it?
+
+Read-only: no event is stored, no mapping set put into force, no record written. Used before a
+release, so that a bad one stops there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from redis.exceptions import RedisError
+
+from connector.assemble import source_kinds
+from connector.config import Config
+from connector.config import load as load_config
+from connector.errors import ConfigInvalid
+from connector.mapping.load import Surroundings, judge
+from connector.model import Problem
+from connector.redisdb import connect
+from connector.sources import VENDORS
+from connector.targets.http import Http
+from connector.targets.target import Target
+
+
+@dataclass(slots=True)
+class Report:
+    """What was found; `fine` are the parts that are as they should be."""
+
+    errors: list[Problem]
+    warnings: list[Problem]
+    fine: list[str]
+
+
+def check() -> Report:
+    """Everything that can be known without sending an event."""
+    try:
+        config = load_config()
+    except ConfigInvalid as error:
+        return Report(list(error.problems), list(error.warnings), [])
+    report = Report([], list(config.warnings), [f"{config.path}: the configuration"])
+    _check_mappings(config, report)
+    _check_redis(config, report)
+    for target in config.targets.values():
+        _check_target(Target(target), report)
+    return report
+
+
+def _check_mappings(config: Config, report: Report) -> None:
+    kinds = {vendor.kind: vendor.kinds for vendor in VENDORS.values()}
+    around = Surroundings(source_kinds(config), list(config.targets), config.timezone, kinds)
+    judged = judge(config.mappings, around)
+    report.errors += judged.errors
+    report.warnings += judged.warnings
+    if judged.mapping_set is not None:
+        report.fine.append(f"{config.mappings}: {len(judged.mapping_set.rules)} rules")
+
+
+def _check_redis(config: Config, report: Report) -> None:
+    client = connect(config.redis_url, timeout=5.0)
+    try:
+        server = client.info("server")
+        memory = client.info("memory")
+        persistence = client.info("persistence")
+    except RedisError as error:
+        what = f"Redis cannot be reached: {error}"
+        report.errors.append(Problem(what, "is redis_url right, and the server running?"))
+        return
+    report.fine.append(f"Redis {server['redis_version']} answers")
+    if server.get("redis_mode") == "cluster":
+        what = "this Redis is a cluster; RQ's keys cannot be spread over one"
+        report.errors.append(Problem(what, "use a single server, or one with replicas"))
+    policy = memory.get("maxmemory_policy", "noeviction")
+    if memory.get("maxmemory") and policy != "noeviction":
+        what = f"Redis may drop keys when it is full (maxmemory-policy {policy})"
+        report.errors.append(Problem(what, "set maxmemory-policy noeviction"))
+    if not persistence.get("aof_enabled"):
+        what = "Redis keeps no append-only file: what it holds is lost when it dies"
+        report.warnings.append(Problem(what, "set appendonly yes"))
+
+
+def _check_target(target: Target, report: Report) -> None:
+    """One call that writes nothing: `check:`, or the base address where there is none."""
+    name = f"target {target.config.name}"
+    outcome = target.check(Http(), lambda: None)
+    if outcome is None:
+        what = f"{name} has no `check:` call, so it was not tried"
+        report.warnings.append(Problem(what, "name a call that only credentials can refuse"))
+    elif outcome.meaning == "done":
+        report.fine.append(f"{name} answers")
+    else:
+        what = f"{name}: {outcome.reason}"
+        report.errors.append(Problem(what, _HINTS.get(outcome.meaning, "look at its `check:`")))
+
+
+_HINTS = {
+    "credentials": "is `auth` right?",
+    "not_now": "is `base_url` right, and the CRM running?",
+    "misled": "`base_url` or the path is not the right one",
+}

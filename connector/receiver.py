@@ -1,0 +1,152 @@
+"""POST and GET /webhooks/<source>: verify, read, store, answer; nothing else in the request.
+
+Invariant: a 200 is answered only after every event of the body is in the journal, was there before,
+or is on the disk of the spool. Nothing is parsed before the signature holds. No trouble with Redis
+makes an answer late: after one failure events go to the spool until a probe finds Redis again.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Mapping, Sequence
+
+from flask import Blueprint, Response, jsonify, request
+from redis.exceptions import RedisError
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from connector import journal
+from connector.errors import BadSignature, NotJson, SenderError, TooLarge, UnknownSource
+from connector.metrics import Counters
+from connector.model import Event
+from connector.redisdb import Redis
+from connector.sources.base import Source
+from connector.spool import Spool, SpoolFull
+
+log = logging.getLogger(__name__)
+
+PROBE_SECONDS = 1.0
+"""How often the spool is drained, and with it Redis probed."""
+
+
+class Intake:
+    """Where verified events go: Redis, or the spool while Redis is away."""
+
+    def __init__(self, client: Redis, spool: Spool | None, counters: Counters) -> None:
+        self.client = client
+        self.spool = spool
+        self.counters = counters
+        self._spooling = spool is not None and len(spool) > 0
+        self._ended = threading.Event()
+
+    def take(self, events: Sequence[Event]) -> int:
+        """Keep the events; how many of them are new. Spooled ones count as new.
+
+        Raises RedisError, SpoolFull or sqlite3.Error when neither place takes them.
+        """
+        if self.spool is None or not self._spooling:
+            try:
+                return journal.store(self.client, events)
+            except RedisError as error:
+                if self.spool is None:
+                    raise
+                self._spooling = True
+                log.warning("Redis takes no events (%s); they go to the spool", error)
+        self.spool.put(events)
+        self.counters.add("spooled", len(events))
+        return len(events)
+
+    def drain_forever(self) -> None:
+        """Move spooled events on, in order, as soon as Redis takes them; for a thread."""
+        while not self._ended.wait(PROBE_SECONDS):
+            self.drain()
+
+    def drain(self) -> None:
+        """Move on what is spooled, if Redis takes it."""
+        if self.spool is None:
+            return
+        try:
+            while self.spool.drain(lambda events: journal.store(self.client, events)):
+                continue
+            if self._spooling:
+                self.client.ping()
+                self._spooling = False
+                log.warning("Redis takes events again; the spool is empty")
+        except (RedisError, sqlite3.Error) as error:
+            log.info("the spool waits: %s", error)
+
+    def end(self) -> None:
+        """Stop draining."""
+        self._ended.set()
+
+
+def blueprint(sources: Mapping[str, Source], intake: Intake, most_bytes: int) -> Blueprint:
+    """The routes; `most_bytes` is the largest body that is read."""
+    routes = Blueprint("receiver", __name__)
+
+    @routes.post("/webhooks/<name>")
+    def receive(name: str) -> Response:
+        source = _source(sources, name)
+        body = _body(most_bytes)
+        received_at = time.time_ns() // 1000
+        events = source.parse(source.verify(body, dict(request.headers)), received_at)
+        try:
+            accepted = intake.take(events)
+        except (RedisError, SpoolFull, sqlite3.Error) as error:
+            log.error("an event of %s was not taken: %s", name, error)
+            intake.counters.add("refused", source=name, why="unavailable")
+            return _answer(503, error="the connector cannot store events now; send it again")
+        intake.counters.add("accepted", accepted, source=name)
+        intake.counters.add("duplicates", len(events) - accepted, source=name)
+        return _answer(200, accepted=accepted, duplicates=len(events) - accepted)
+
+    @routes.get("/webhooks/<name>")
+    def probe(name: str) -> Response:
+        _source(sources, name)
+        return _answer(200, source=name, ready=True)
+
+    @routes.errorhandler(SenderError)
+    def refuse(error: SenderError) -> Response:
+        name = (request.view_args or {}).get("name", "")
+        known = name if name in sources else "unknown"
+        why = _WHY.get(type(error), "bad request")
+        intake.counters.add("refused", source=known, why=why)
+        log.warning("refused a request for %s: %s (%d)", known, error, error.status)
+        return _answer(error.status, error=str(error))
+
+    return routes
+
+
+_WHY = {
+    BadSignature: "signature",
+    NotJson: "not json",
+    TooLarge: "too large",
+    UnknownSource: "unknown source",
+}
+
+
+def _source(sources: Mapping[str, Source], name: str) -> Source:
+    found = sources.get(name)
+    if found is None:
+        raise UnknownSource("no source of this name is configured")
+    return found
+
+
+def _body(most_bytes: int) -> bytes:
+    """The raw bytes, as the signature covers them."""
+    length = request.content_length
+    if length is not None and length > most_bytes:
+        raise TooLarge(f"the body has {length} bytes, at most {most_bytes} are taken")
+    request.max_content_length = most_bytes
+    try:
+        return request.get_data(cache=False)
+    except RequestEntityTooLarge as error:
+        raise TooLarge(f"the body has more than {most_bytes} bytes") from error
+
+
+def _answer(status: int, **body: object) -> Response:
+    response = jsonify(body)
+    response.status_code = status
+    return response

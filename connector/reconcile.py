@@ -1,0 +1,370 @@
+"""The way of an event, from the journal to the CRM; the same for one event and for a batch.
+
+    merge    events → mapping → records: merged, marked dirty, leased where free     one step
+    prepare  leased records → what differs from what the CRM was told                reads links
+    deliver  one record's call or calls                                              HTTP only
+    settle   what became of it → released, or due again                              one step
+
+Level-triggered, as the controllers of Kubernetes are: an event is not sent, it moves a record, and
+then the CRM is brought to the record's state. So a crash between any two of these lines, a repeat
+or another order ends the same.
+
+`connector.jobs` runs all four for one event; `connector.worker` runs them in batches, with the
+HTTP on threads of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from uuid import uuid4
+
+from connector import journal
+from connector.config import Config, ResourceConfig
+from connector.errors import EventUnreadable, LeaseLost
+from connector.journal import Entry, Touched
+from connector.mapping.load import MappingSet
+from connector.mapping.published import InForce
+from connector.model import Applied, CallLog, Change, Delivery, Name, Outcome, Problem, Ref
+from connector.records import store
+from connector.records.desired import Plan, plan, references
+from connector.records.merge import merge, stamp_of
+from connector.records.state import Dead, Delivered, Stamp
+from connector.records.store import Lease, Release, State, Write
+from connector.redisdb import Redis
+from connector.sources.base import Source
+from connector.targets.http import Http
+from connector.targets.target import Target
+
+log = logging.getLogger(__name__)
+
+LEASE_MARGIN = 5.0
+"""Seconds that a lease outlives the total deadline of the call that it covers."""
+
+HELD_FOR = 600.0
+"""Seconds that a record waits for a reference with `missing: error` before it is given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One change of one event, stamped: what is merged into a record."""
+
+    entry: Entry
+    change: Change
+    stamp: Stamp
+
+    @property
+    def name(self) -> Name:
+        return Name(self.change.target, self.change.resource, self.change.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Merging:
+    """What became of a batch of events: their entries, and leases on the records they moved."""
+
+    entries: tuple[Entry, ...]
+    leases: tuple[Lease, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A leased record with what is to be done about it. `leased_at` by `time.monotonic`."""
+
+    lease: Lease
+    plan: Plan
+    leased_at: float
+
+
+class Reconciler:
+    """The rooms of one process put together; safe to use from several threads."""
+
+    def __init__(
+        self,
+        config: Config,
+        client: Redis,
+        sources: Mapping[str, Source],
+        targets: Mapping[str, Target],
+        in_force: InForce,
+    ) -> None:
+        self.config = config
+        self.client = client
+        self.sources = sources
+        self.targets = targets
+        self.in_force = in_force
+
+    # --- merge
+
+    def merge(
+        self, entries: Sequence[Entry], *, token: str | None = None, leasing: bool = True
+    ) -> Merging:
+        """Merge what the events say into their records, and lease those that are free.
+
+        Events that cannot be read or mapped come back dead; they stop no other event.
+        """
+        number, mapping_set = self.in_force.get(self.client)
+        applied = [(entry, self.apply(entry, mapping_set)) for entry in entries]
+        said = [
+            Said(entry, change, stamp_of(change, entry.event, entry.serial, number))
+            for entry, result in applied
+            for change in result.changes
+        ]
+        generations, leases = self._store(said, token or uuid4().hex, leasing)
+        return Merging(
+            tuple(outcome_of(entry, result, number, generations) for entry, result in applied),
+            tuple(leases),
+        )
+
+    def apply(self, entry: Entry, mapping_set: MappingSet) -> Applied:
+        """What a mapping set makes of an event. Never raises for what the event holds."""
+        event = entry.event
+        source = self.sources.get(event.source)
+        if source is None:
+            what = f"the source {event.source!r} is not configured any more"
+            return Applied("error", error=Problem(what, "put it back, or drop the event"))
+        try:
+            return mapping_set.apply(source.document(event))
+        except EventUnreadable as error:
+            return Applied("error", error=Problem(str(error)))
+        except Exception as error:  # a fault of ours in one event must not stop the others
+            log.exception("event %s of %s", event.id, event.source)
+            what = f"internal error: {type(error).__name__}: {error}"
+            return Applied("error", error=Problem(what, "report it; other events go on"))
+
+    def _store(
+        self, said: Sequence[Said], token: str, leasing: bool
+    ) -> tuple[dict[Name, int], list[Lease]]:
+        """Merge until every record has taken its words; its generation, and the leases got."""
+        by_record: dict[Name, list[Said]] = {}
+        for one in said:
+            by_record.setdefault(one.name, []).append(one)
+        generations: dict[Name, int] = {}
+        leases: list[Lease] = []
+        pending = list(by_record)
+        while pending:
+            states = store.read(self.client, pending)
+            writes = [_write(state, by_record[state.name]) for state in states]
+            seconds = self._lease_seconds(pending) if leasing else None
+            written = store.commit(self.client, writes, token, seconds)
+            for name, result in zip(pending, written, strict=True):
+                if not result.conflict:
+                    generations[name] = result.generation
+                if result.lease:
+                    leases.append(result.lease)
+            # Another worker moved these on between our reading and our writing.
+            pending = [n for n, r in zip(pending, written, strict=True) if r.conflict]
+        return generations, leases
+
+    def _lease_seconds(self, names: Iterable[Name]) -> float:
+        return max(self.lease_seconds(name.target) for name in names)
+
+    def lease_seconds(self, target: str) -> float:
+        """How long a lease on a record of `target` lasts before it must be renewed."""
+        found = self.targets.get(target)
+        return (found.config.timeout if found else 0.0) + LEASE_MARGIN
+
+    # --- prepare
+
+    def prepare(self, leases: Sequence[Lease]) -> list[Work]:
+        """What is to be done about each leased record. Also makes the empty records that
+        `missing: create` asks for."""
+        leased_at = time.monotonic()
+        wanted = {name for lease in leases for name in references(lease.state)}
+        links = {state.name: self._link(state) for state in store.read(self.client, sorted(wanted))}
+        works = []
+        for lease in leases:
+            decided = plan(lease, links, whole=self.resource(lease.name).send == "all")
+            for name in decided.create:
+                store.ensure(self.client, name)
+            works.append(Work(lease, decided, leased_at))
+        return works
+
+    def _link(self, state: State) -> str | int | None:
+        """The id by which other records refer to this one in the CRM; None until it is there."""
+        told = state.delivered
+        if not told.exists:
+            return None
+        if self.resource(state.name).crm_id:
+            return told.link
+        return self.targets[state.name.target].external_id(state.name.resource, state.name.id)
+
+    def resource(self, name: Name) -> ResourceConfig:
+        """How the CRM takes records like this one."""
+        return self.targets[name.target].config.resource(name.resource)
+
+    # --- deliver
+
+    def deliver(self, work: Work, http: Http) -> Release:
+        """Make the call or calls that bring the CRM up to date, where there is any to make.
+
+        The only Redis command of this step renews a lease that would not outlast the call.
+        """
+        if work.plan.delivery is None:
+            return self._release_without_call(work)
+        target = self.targets[work.lease.name.target]
+        try:
+            outcome = target.deliver(work.plan.delivery, http, self._renewer(work))
+        except LeaseLost as error:
+            log.info("lease of %s lost before a call: %s", work.lease.name.resource, error)
+            return Release(work.lease, work.lease.state.delivered, due_in=0.0)
+        return self.settle(work, work.plan.delivery, outcome)
+
+    def _renewer(self, work: Work) -> Callable[[], None]:
+        """Called before each call: makes sure that the lease outlasts it, or raises LeaseLost."""
+        seconds = self.lease_seconds(work.lease.name.target)
+        held_until = work.leased_at + seconds
+
+        def before_call() -> None:
+            nonlocal held_until
+            if held_until - time.monotonic() > seconds - LEASE_MARGIN / 2:
+                return  # a call that starts now ends before the lease does
+            if not store.renew(self.client, work.lease, seconds):
+                raise LeaseLost(f"{work.lease.name} is delivered by somebody else now")
+            held_until = time.monotonic() + seconds
+
+        return before_call
+
+    def _release_without_call(self, work: Work) -> Release:
+        told, generation = work.lease.state.delivered, work.lease.state.generation
+        if work.plan.action == "nothing":
+            after = replace(told, generation=generation, why="", since=0, attempts=0, dead=None)
+            return Release(work.lease, after)
+        now = _now()
+        since = told.since or now
+        waited = (now - since) / 1e6
+        names = ", ".join(f"{name.resource} {name.id}" for name in work.plan.missing)
+        why = f"waits for a record that is not in the CRM yet: {names}"
+        if waited >= HELD_FOR:
+            dead = Dead(why, None, None, now, told.attempts)
+            return Release(work.lease, replace(told, dead=dead, why="", since=0))
+        waiting = replace(told, why=why, since=since)
+        return Release(work.lease, waiting, due_in=HELD_FOR - waited)
+
+    # --- settle
+
+    def settle(self, work: Work, delivery: Delivery, outcome: Outcome) -> Release:
+        """What is written down of a delivery, and when the record is due again."""
+        told = replace(work.lease.state.delivered, calls=outcome.number, warnings=outcome.warnings)
+        calls = tuple(_call_line(work.lease.name, call) for call in outcome.calls)
+        if outcome.meaning == "done":
+            return self._done(work, delivery, outcome, told, calls)
+        now = _now()
+        attempts = told.attempts + 1
+        since = told.since or now
+        if outcome.unknown:
+            # The CRM may hold what was sent: those fields count as not delivered.
+            kept = {n: d for n, d in told.digests.items() if n not in delivery.changed}
+            told = replace(told, digests=kept)
+        if outcome.meaning == "refused" or self._fails_alone(outcome, work, attempts, since):
+            dead = Dead(outcome.reason, outcome.status, outcome.answer, now, attempts)
+            told = replace(told, dead=dead, attempts=attempts, why="", since=0)
+            return Release(work.lease, told, calls=calls)
+        told = replace(told, attempts=attempts, why=outcome.reason, since=since)
+        retry = self.targets[work.lease.name.target].config.retry
+        due_in = retry.schedule[min(attempts, len(retry.schedule)) - 1] * random.uniform(0.8, 1.2)  # noqa: S311 - spreads retries
+        hold = min(outcome.retry_after or 0.0, retry.max_retry_after)
+        if outcome.meaning in ("credentials", "misled"):
+            # Every other record would meet the same: the target waits, not the records.
+            hold = self.targets[work.lease.name.target].config.probe_interval
+        return Release(work.lease, told, due_in=max(due_in, hold), hold=hold, calls=calls)
+
+    def _done(
+        self,
+        work: Work,
+        delivery: Delivery,
+        outcome: Outcome,
+        told: Delivered,
+        calls: tuple[str, ...],
+    ) -> Release:
+        gone = delivery.action == "delete"
+        link = None if gone else (told.link if outcome.link is None else outcome.link)
+        after = replace(
+            told,
+            generation=work.lease.state.generation,
+            digests=work.plan.digests,
+            exists=not gone,
+            gone=gone,
+            link=link,
+            attempts=0,
+            why="",
+            since=0,
+            at=_now(),
+            dead=None,
+        )
+        relink = not gone and (not told.exists or link != told.link)
+        return Release(work.lease, after, relink=relink, calls=calls)
+
+    def _fails_alone(self, outcome: Outcome, work: Work, attempts: int, since: int) -> bool:
+        """A record on which the CRM itself fails again and again, over a minute or more."""
+        limit = self.targets[work.lease.name.target].config.dead_after_failures
+        return outcome.meaning == "fault" and attempts >= limit and _now() - since >= 60_000_000
+
+
+def _write(state: State, words: Sequence[Said]) -> Write:
+    """What storing these words into a record takes."""
+    merged = state.merged
+    for one in words:
+        merged = merge(merged, one.change, one.stamp)
+    return Write(
+        state.name,
+        state.generation,
+        None if merged is state.merged and state.generation else merged,
+        tuple(sorted({one.entry.serial for one in words})),
+        heard_of(state.name, (one.change for one in words)),
+    )
+
+
+def heard_of(name: Name, changes: Iterable[Change]) -> tuple[Name, ...]:
+    """The records whose links these changes of `name` want to hear of."""
+    return tuple(
+        sorted(
+            {
+                Name(name.target, value.resource, value.id)
+                for change in changes
+                for value in change.fields.values()
+                if isinstance(value, Ref) and value.missing != "omit"
+            }
+        )
+    )
+
+
+def outcome_of(
+    entry: Entry, applied: Applied, number: int, generations: Mapping[Name, int]
+) -> Entry:
+    """The journal's entry of an event after its changes were merged."""
+    if applied.status != "mapped":
+        return journal.outcome(
+            entry,
+            journal.UNMERGED[applied.status],
+            number,
+            problem=applied.error,
+            warnings=applied.warnings,
+        )
+    names = dict.fromkeys(Name(c.target, c.resource, c.id) for c in applied.changes)
+    touched = [Touched(name, generations[name]) for name in names]
+    return journal.outcome(entry, "merged", number, touched, warnings=applied.warnings)
+
+
+def _call_line(name: Name, call: CallLog) -> str:
+    """One call as `c:calls` keeps it."""
+    return json.dumps(
+        [
+            store.key_of(name),
+            call.at,
+            call.method,
+            call.path,
+            call.status,
+            round(call.seconds, 4),
+            call.meaning,
+            call.answer[:500],
+        ],
+        ensure_ascii=False,
+        separators=(",", ":"),
+    )
+
+
+def _now() -> int:
+    return time.time_ns() // 1000

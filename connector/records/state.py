@@ -1,0 +1,240 @@
+"""What is kept of one record, and how it is written down.
+
+A record has two halves with one writer each, so that neither has to lock the other:
+
+- `Merged`, what the sources say: written by whoever merges an event, if its generation is still the
+  one that was read. Fields hold the newest value each, with the stamp that won.
+- `Delivered`, what the CRM was told: written only by the holder of the record's lease.
+
+Written down, a half is eight hex digits of generation and then compact JSON (for `Delivered` the
+generation is the merged one that the CRM is up to date with). Stamps stand once in a table and
+fields refer to them by index, for most fields of a record come from the same few events.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+from connector.model import Json, Micros, Ref, Value, Write
+
+EVENT_DIGITS = 20
+"""How much of an event's id a stamp keeps: enough to break ties as the whole id would."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Stamp:
+    """What decides between two values of one field; the greater wins.
+
+    `final` beats any version, the later version beats the earlier, ties go to the greater event
+    id, and of one event the later mapping set. `serial` is the event's number in the journal; it
+    depends on arrival and therefore never decides.
+    """
+
+    final: bool
+    version: Micros
+    event: str
+    set: int
+    serial: int = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """The last word on one element of a set: in it or not."""
+
+    value: Json
+    present: bool
+    stamp: Stamp
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One field: the last value told as a whole (`stamp` None when none was), and for a set the
+    elements added and removed after it, by their canonical text."""
+
+    value: Value
+    stamp: Stamp | None
+    rule: int
+    write: Write = "always"
+    elements: Mapping[str, Element] = field(default_factory=dict)
+
+    @property
+    def is_set(self) -> bool:
+        return bool(self.elements)
+
+    @property
+    def newest(self) -> Stamp:
+        """The greatest stamp that went into the field."""
+        stamps = [element.stamp for element in self.elements.values()]
+        return max(stamps if self.stamp is None else [self.stamp, *stamps])
+
+    def current(self) -> Value:
+        """The value that the field has now; a set as a list: the base's order, then by stamp."""
+        if not self.elements:
+            return self.value
+        base = self.value if isinstance(self.value, list) else []
+        kept = [item for item in base if self._holds(item)]
+        known = {canonical(item) for item in kept}
+        added = sorted(
+            (element.stamp, text)
+            for text, element in self.elements.items()
+            if element.present and text not in known
+        )
+        return kept + [self.elements[text].value for _, text in added]
+
+    def _holds(self, item: Json) -> bool:
+        element = self.elements.get(canonical(item))
+        return element is None or element.present
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What the sources say of a record. A deleted one has no fields and never gets any again."""
+
+    fields: Mapping[str, Cell] = field(default_factory=dict)
+    deleted: Stamp | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """Why a record's delivery was given up, until a newer change or a person tries again."""
+
+    reason: str
+    status: int | None
+    answer: Json
+    since: Micros
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """What the CRM was told of a record.
+
+    `digests` of the delivered values by field; `exists` once a delivery was answered done; `gone`
+    once a delete was. `calls` is the number of the next call. `attempts` counts deliveries since
+    the last success; `why` and `since` say what a waiting record waits for.
+    """
+
+    generation: int = 0
+    digests: Mapping[str, str] = field(default_factory=dict)
+    exists: bool = False
+    gone: bool = False
+    link: str | int | None = None
+    calls: int = 1
+    attempts: int = 0
+    why: str = ""
+    since: Micros = 0
+    at: Micros = 0
+    dead: Dead | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def canonical(value: Json) -> str:
+    """Text that is equal for equal JSON: sorted keys, no blanks."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def digest(value: Json) -> str:
+    """Forty-eight bits of a delivered value: enough to see that it changed, in eight letters."""
+    return b64encode(
+        sha256(canonical(value).encode("utf-8", "surrogatepass")).digest()[:6]
+    ).decode()
+
+
+# --- Merged ⇄ bytes
+
+_REF = 1
+_USUAL: list[Json] = [0, [], "always"]
+"""Form, elements and policy of most fields: left out at the end of a packed field."""
+
+
+def pack_merged(merged: Merged) -> bytes:
+    """Compact JSON: [stamps, fields, deleted]; a field is [stamp, rule, value, form, elements,
+    policy] without the usual ones at its end."""
+    table: dict[Stamp, int] = {}
+
+    def index(stamp: Stamp | None) -> int:
+        return -1 if stamp is None else table.setdefault(stamp, len(table))
+
+    fields = {name: _pack_cell(cell, index) for name, cell in merged.fields.items()}
+    deleted = index(merged.deleted)
+    stamps = [[s.version, s.event, s.serial, s.set, int(s.final)] for s in table]
+    return json.dumps([stamps, fields, deleted], separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _pack_cell(cell: Cell, index: Callable[[Stamp | None], int]) -> list[Json]:
+    value, form, elements = cell.value, 0, []
+    if isinstance(cell.value, Ref):
+        value, form = [cell.value.resource, cell.value.id, cell.value.missing], _REF
+    elif cell.elements:
+        elements = [[e.value, int(e.present), index(e.stamp)] for e in cell.elements.values()]
+    packed = [index(cell.stamp), cell.rule, value, form, elements, cell.write]
+    while len(packed) > 3 and packed[-1] == _USUAL[len(packed) - 4]:
+        packed.pop()
+    return packed
+
+
+def unpack_merged(data: bytes) -> Merged:
+    """The inverse of `pack_merged`."""
+    table, fields, deleted = json.loads(data)
+    stamps = [Stamp(bool(final), v, event, number, n) for v, event, n, number, final in table]
+
+    def stamp(index: int) -> Stamp | None:
+        return None if index < 0 else stamps[index]
+
+    def cell(packed: list[Json]) -> Cell:
+        at, rule, value, form, elements, write = packed + _USUAL[len(packed) - 3 :]
+        if form == _REF:
+            value = Ref(*value)
+        return Cell(
+            value,
+            stamp(at),
+            rule,
+            write,
+            {canonical(v): Element(v, bool(p), stamps[i]) for v, p, i in elements},
+        )
+
+    return Merged({name: cell(packed) for name, packed in fields.items()}, stamp(deleted))
+
+
+# --- Delivered ⇄ bytes
+
+_DELIVERED_KEYS = {
+    "digests": "f",
+    "exists": "e",
+    "gone": "g",
+    "link": "l",
+    "calls": "n",
+    "attempts": "a",
+    "why": "w",
+    "since": "s",
+    "at": "t",
+    "warnings": "o",
+}
+_NOTHING = Delivered()
+
+
+def pack_delivered(delivered: Delivered) -> bytes:
+    """Compact JSON of what differs from a record that was never delivered."""
+    packed: dict[str, Json] = {
+        key: getattr(delivered, name)
+        for name, key in _DELIVERED_KEYS.items()
+        if getattr(delivered, name) != getattr(_NOTHING, name)
+    }
+    if delivered.dead:
+        dead = delivered.dead
+        packed["x"] = [dead.reason, dead.status, dead.answer, dead.since, dead.attempts]
+    return json.dumps(packed, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def unpack_delivered(generation: int, data: bytes) -> Delivered:
+    """The inverse of `pack_delivered`; `generation` stands before it in Redis."""
+    packed = json.loads(data) if data else {}
+    known = {name: packed[key] for name, key in _DELIVERED_KEYS.items() if key in packed}
+    if "warnings" in known:
+        known["warnings"] = tuple(known["warnings"])
+    dead = Dead(*packed["x"]) if "x" in packed else None
+    return Delivered(generation=generation, dead=dead, **known)

@@ -1,0 +1,115 @@
+"""A configured call, filled in for one record: what goes out, apart from credentials. Pure.
+
+The path as shown and as the idempotency key covers it has the query of the call but never that of
+`auth: query`, which is added when the call is sent.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from connector import __version__
+from connector.config.model import Call
+from connector.model import Json
+from connector.targets.answers import CallKind
+from connector.targets.http import Request
+from connector.targets.template import (
+    CannotRender,
+    encode_pairs,
+    escape_ids,
+    render,
+    render_path,
+    render_query,
+    render_text,
+)
+
+_FORM = "application/x-www-form-urlencoded"
+_DEFAULTS = {"Accept": "application/json", "User-Agent": f"crm-connector/{__version__}"}
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A call to make. `base` and `path` (with its query) are its address."""
+
+    kind: CallKind
+    method: str
+    base: str
+    path: str
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes | None = field(default=None, repr=False)
+
+    def request(self, headers: Mapping[str, str], query: str = "") -> Request:
+        """As it goes to the wire, with headers and a query that show in no log."""
+        address = self.base + self.path
+        if query:
+            address += ("&" if "?" in self.path else "?") + query
+        return Request(self.method, address, merge_headers(self.headers, headers), self.body)
+
+
+def fill_in(
+    kind: CallKind,
+    call: Call,
+    base: str,
+    values: Mapping[str, Json],
+    *headers: Mapping[str, str],
+) -> Outgoing:
+    """A call with its templates filled in.
+
+    `values` are those of the placeholders, `headers` go before the call's own. Raises CannotRender
+    for a record that this call cannot be written for.
+    """
+    escaped = escape_ids(values, call.escape)
+    path = render_path(call.path, escaped)
+    if "://" in path:
+        base, path = "", path
+    elif not path.startswith("/"):
+        path = f"/{path}" if path else ""
+    if query := render_query(call.query, escaped):
+        path += ("&" if "?" in path else "?") + query
+    own = {name: render_text(value, values) for name, value in call.headers.items()}
+    merged = merge_headers(_DEFAULTS, *headers, own)
+    if call.body is None:
+        return Outgoing(kind, call.method, base, path, merged)
+    body, content_type = _encode(render(call.body, values), header(merged, "Content-Type"))
+    merged = merge_headers(merged, {"Content-Type": content_type})
+    return Outgoing(kind, call.method, base, path, merged, body)
+
+
+def merge_headers(*groups: Mapping[str, str]) -> dict[str, str]:
+    """Headers, later ones winning whatever their case."""
+    merged: dict[str, tuple[str, str]] = {}
+    for group in groups:
+        for name, value in group.items():
+            merged[name.lower()] = (name, value)
+    return dict(merged.values())
+
+
+def header(headers: Mapping[str, str], name: str) -> str | None:
+    """A header, whatever its case."""
+    return next((value for key, value in headers.items() if key.lower() == name.lower()), None)
+
+
+def _encode(body: Json, content_type: str | None) -> tuple[bytes, str]:
+    """The body as bytes, and its type: as given, else JSON.
+
+    With a given type that is no JSON a text goes as it is, and a form as one.
+    """
+    given = (content_type or "").partition(";")[0].strip().lower()
+    if given == _FORM and isinstance(body, dict):
+        return encode_pairs(body.items()).encode(), content_type or _FORM
+    if given and not given.endswith("json") and isinstance(body, str):
+        return _utf8(body), content_type or ""
+    try:
+        text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    except ValueError as error:
+        raise CannotRender(f"the body cannot be written as JSON: {error}") from error
+    return _utf8(text), content_type or "application/json"
+
+
+def _utf8(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise CannotRender(f"the body is no Unicode text: {error.reason}") from error

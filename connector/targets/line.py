@@ -1,0 +1,200 @@
+"""Calls to one CRM: stamped with credentials, repeated over a blip, judged, counted and logged.
+
+Invariants: `before_call` runs before every try, and only what it raises comes out of here. A repeat
+whose predecessor's fate is unknown carries the same idempotency key. A refused token is renewed
+once, a 403 is settled by a call that should work (`permission`).
+
+A blip is over within two seconds; what lasts longer is left to the caller, who waits without a
+thread. A create whose fate is unknown is never repeated here: sent twice at once it makes two rows.
+
+Neighbours: `conversation` knows the record that the calls are about, `answers` what they mean.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    stop_after_attempt,
+    stop_before_delay,
+    wait_random_exponential,
+)
+
+from connector.config.model import TargetConfig
+from connector.model import CallLog
+from connector.targets.answers import WRITES, Case, Judgement, judge
+from connector.targets.auth import Credentials, NoCredentials, Stamp
+from connector.targets.calls import Outgoing, fill_in
+from connector.targets.http import Failure, Http, Result
+from connector.targets.idempotency import Numbering
+from connector.targets.masking import Mask
+from connector.targets.permission import Permission
+
+TRIES = 3
+"""How often one call is tried, and within how many seconds, before the caller waits."""
+BLIP_SECONDS = 2.0
+
+_PATIENCE = 1.0  # the longest Retry-After that is waited for here
+_CREATING = frozenset({"create", "upsert"})
+
+
+@dataclass(frozen=True, slots=True)
+class Crm:
+    """What all calls to one target share."""
+
+    config: TargetConfig
+    credentials: Credentials
+    mask: Mask
+    permission: Permission = field(default_factory=Permission)
+
+
+class Line:
+    """One call after the other, by one thread. `numbering` is that of a record's writes."""
+
+    def __init__(
+        self,
+        crm: Crm,
+        http: Http,
+        before_call: Callable[[], None],
+        numbering: Numbering | None = None,
+    ) -> None:
+        self.crm = crm
+        self.calls: list[CallLog] = []
+        self.mask = crm.mask
+        self._http = http
+        self._before_call = before_call
+        self._numbering = numbering
+        self._stamp = Stamp()
+
+    def call(self, outgoing: Outgoing, case: Case) -> Judgement:
+        """Makes a call and says what its answer means; never `forbidden`."""
+        judgement = self._tried(outgoing, case)
+        if judgement.meaning == "credentials" and self.crm.credentials.renew(self._stamp):
+            judgement = self._tried(outgoing, case)
+        if judgement.meaning == "forbidden":
+            return self._settled(judgement, case)
+        if judgement.meaning == "done" and case.resource:
+            self.crm.permission.note(outgoing)
+        return judgement
+
+    def check(self) -> Judgement | None:
+        """The target's `check:` call; None where it has none."""
+        call = self.crm.config.check
+        if call is None:
+            return None
+        config = self.crm.config
+        return self.call(fill_in("check", call, config.base_url, {}, config.headers), Case("check"))
+
+    def send_bare(self, outgoing: Outgoing) -> Result:
+        """One try without credentials: how a token is fetched."""
+        result, _ = self._send(outgoing, Stamp(), {}, Case(outgoing.kind))
+        return result
+
+    # --- one try, and when there is another
+
+    def _tried(self, outgoing: Outgoing, case: Case) -> Judgement:
+        result: Judgement = _BLIPS(self._try, outgoing, case)
+        return result
+
+    def _try(self, outgoing: Outgoing, case: Case) -> Judgement:
+        try:
+            stamp = self._stamp = self.crm.credentials.stamp(self.send_bare)
+        except NoCredentials as error:
+            return error.judgement
+        if stamp.secret:
+            self.mask = self.mask.hiding(stamp.secret)
+        numbering = self._numbering if outgoing.kind in WRITES else None
+        name = self.crm.config.idempotency_header
+        keyed = {name: numbering.key(outgoing)} if numbering and name else {}
+        _, judgement = self._send(outgoing, stamp, keyed, case)
+        if numbering:
+            numbering.note(judgement)
+        return judgement
+
+    def _send(
+        self, outgoing: Outgoing, stamp: Stamp, headers: dict[str, str], case: Case
+    ) -> tuple[Result, Judgement]:
+        self._before_call()
+        at = time.time_ns() // 1000
+        request = outgoing.request({**stamp.headers, **headers}, stamp.query)
+        result = self._http.send(request, self.crm.config.timeout)
+        judgement = judge(case, result)
+        self._log(at, outgoing, result, judgement)
+        return result, judgement
+
+    def _log(self, at: int, outgoing: Outgoing, result: Result, judgement: Judgement) -> None:
+        self.calls.append(
+            CallLog(
+                at=at,
+                method=outgoing.method,
+                path=self.mask.text(outgoing.path),
+                status=judgement.status,
+                seconds=result.seconds,
+                meaning=judgement.meaning,
+                answer=self.mask.beginning(result.text),
+            )
+        )
+
+    # --- a 403
+
+    def _settled(self, forbidden: Judgement, case: Case) -> Judgement:
+        """Credentials, or this record, or what is wrong with the call that should tell."""
+        proof = self.check()
+        if proof is None and (call := self.crm.permission.proof()):
+            answer = self._tried(call, Case("check"))
+            proof = answer if self.crm.permission.proven(answer) else None
+        if proof is None or proof.meaning == "done":
+            return replace(forbidden, meaning="refused", look=_look_after_403(case))
+        if proof.meaning == "credentials":
+            reason = f"{forbidden.reason}; a call that should work is refused too: {proof.reason}"
+            return replace(forbidden, meaning="credentials", reason=reason)
+        return proof
+
+
+def _look_after_403(case: Case) -> bool:
+    """Whether a look at the CRM may show that the record is gone."""
+    if case.call == "delete":
+        return case.can_search
+    return case.delivered and case.can_look
+
+
+def _is_blip(outgoing: Outgoing, judgement: Judgement) -> bool:
+    if judgement.meaning != "not_now" or (judgement.retry_after or 0.0) > _PATIENCE:
+        return False
+    if isinstance(judgement.result, Failure) and judgement.result.kind == "timed out":
+        return not judgement.result.sent
+    return not (judgement.unknown and outgoing.kind in _CREATING and outgoing.method == "POST")
+
+
+_jittered = wait_random_exponential(multiplier=0.25, max=_PATIENCE)
+
+
+def _wait(state: RetryCallState) -> float:
+    """Full jitter, and at least what the CRM asked for."""
+    judgement: Judgement | None = state.outcome.result() if state.outcome else None
+    return max(_jittered(state), (judgement and judgement.retry_after) or 0.0)
+
+
+def _again(state: RetryCallState) -> bool:
+    if not state.outcome or state.outcome.failed:
+        return False
+    return _is_blip(state.args[0], state.outcome.result())
+
+
+def _last(state: RetryCallState) -> Judgement:
+    if state.outcome is None:
+        raise TypeError("a call that stopped without a result")
+    judgement: Judgement = state.outcome.result()
+    return judgement
+
+
+_BLIPS = Retrying(
+    stop=stop_after_attempt(TRIES) | stop_before_delay(BLIP_SECONDS),
+    wait=_wait,
+    retry=_again,
+    retry_error_callback=_last,
+)

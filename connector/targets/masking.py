@@ -1,0 +1,125 @@
+"""What of an answer may be kept and shown: without the target's secrets, and not too much of it.
+
+A CRM may answer with the request in it (header dumps, debug pages), so every configured secret is
+looked for in whatever is kept: as it is, percent-encoded and as it stands inside JSON.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+from connector.config.model import Basic, Call, TargetConfig
+from connector.model import Json
+
+LONGEST = 2000
+"""Characters of an answer that are kept."""
+
+MASK = "***"
+_SHORTEST = 4  # a shorter text would be found everywhere, and is no secret
+
+_HARMLESS = re.compile(
+    "accept.*|cache-control|content-type|host|if-(none-)?match|odata-.*|origin|prefer|referer|"
+    "user-agent|x-requested-with"
+)
+_SECRET_KEYS = re.compile(r"pass|secret|token|key|pwd|credential|assertion|code", re.IGNORECASE)
+
+
+class Mask:
+    """Hides texts. An immutable value; `hiding` gives one that hides more."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        self._secrets = frozenset(secret for secret in secrets if len(secret) >= _SHORTEST)
+        forms = sorted({form for s in self._secrets for form in _forms(s)}, key=len, reverse=True)
+        self._pattern = re.compile("|".join(map(re.escape, forms))) if forms else None
+
+    def hiding(self, *secrets: str) -> Mask:
+        """A mask that hides these, too."""
+        return Mask(self._secrets.union(secrets))
+
+    def text(self, text: str) -> str:
+        """`text` with every secret replaced."""
+        return self._pattern.sub(MASK, text) if self._pattern else text
+
+    def json(self, data: Json) -> Json:
+        """JSON with every secret replaced, in keys, too."""
+        if isinstance(data, str):
+            return self.text(data)
+        if isinstance(data, dict):
+            return {self.text(key): self.json(value) for key, value in data.items()}
+        if isinstance(data, list):
+            return [self.json(item) for item in data]
+        return data
+
+    def answer(self, data: Json) -> Json:
+        """An answer as it is kept: JSON, or the beginning of its text where it is long."""
+        text = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)
+        return self.json(data) if len(text) <= LONGEST else self.beginning(text)
+
+    def beginning(self, text: str) -> str:
+        """The first `LONGEST` characters; masked first, so that no secret is cut in two."""
+        text = self.text(text[: 4 * LONGEST])
+        return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+
+
+def secrets_of(target: TargetConfig) -> Iterator[str]:
+    """All that a target sends and nobody else should see."""
+    yield from _OF_AUTH.get(target.auth.type, lambda _: ())(target.auth)
+    yield from _of_headers(target.headers)
+    for resource in target.resources.values():
+        upsert = resource.upsert
+        calls = (upsert.call, upsert.search, upsert.create, upsert.update, resource.read)
+        for call in (*calls, resource.delete, target.check):
+            yield from _of_headers(call.headers) if call else ()
+
+
+def _forms(secret: str) -> Iterator[str]:
+    yield from (secret, quote(secret, safe=""), quote_plus(secret))
+    yield from (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1])
+
+
+def _of_headers(headers: Mapping[str, str]) -> Iterator[str]:
+    for name, value in headers.items():
+        if not _HARMLESS.fullmatch(name.lower()) and "{" not in value:
+            yield value
+            yield from value.split()[1:]  # what follows `Bearer` or the like
+
+
+def _of_basic(auth: Basic) -> Iterator[str]:
+    pair = f"{auth.username}:{auth.password}".encode()
+    yield from (auth.password, base64.b64encode(pair).decode())
+
+
+def _of_login(call: Call) -> Iterator[str]:
+    yield from _of_headers(call.headers)
+    yield from _leaves(call.body, secret=False)
+    yield from _leaves(call.query, secret=False)
+
+
+def _leaves(data: Json, *, secret: bool) -> Iterator[str]:
+    """The texts that stand under a key which sounds like a secret's."""
+    if isinstance(data, str) and secret:
+        yield data
+    elif isinstance(data, Mapping):
+        for key, value in data.items():
+            yield from _leaves(value, secret=secret or bool(_SECRET_KEYS.search(key)))
+    elif isinstance(data, list | tuple):
+        for item in data:
+            yield from _leaves(item, secret=secret)
+
+
+_OF_AUTH: Mapping[str, Callable[[Any], Iterable[str]]] = {
+    "bearer": lambda auth: [auth.token],
+    "basic": _of_basic,
+    "header": lambda auth: [auth.value, *auth.value.split()[1:]],
+    "query": lambda auth: [auth.value],
+    "oauth2_client_credentials": lambda auth: [
+        auth.client_secret,
+        *_leaves(auth.params, secret=False),
+    ],
+    "login": lambda auth: _of_login(auth.call),
+}

@@ -1,0 +1,52 @@
+"""Whether a 403 is about the credentials or about one record: a call that should work tells.
+
+With a `check:` that call is it. Without one it is the last call that worked, repeated where it
+only reads; where nothing but writes worked, the address of the last write is read instead. Reading
+may be forbidden to credentials that may write: once writes go on although that reading was refused,
+its refusals prove nothing until it works again. Without any proof a 403 is this record's.
+
+Kept per target and process; a race between threads costs at worst one needless call.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from connector.targets.answers import WRITES, Judgement
+from connector.targets.calls import Outgoing
+
+
+class Permission:
+    """What is known of the calls that a target permits."""
+
+    def __init__(self) -> None:
+        self._worked: Outgoing | None = None
+        self._written: Outgoing | None = None
+        self._reading_refused = False
+        self._reading_proves = True
+
+    def note(self, call: Outgoing) -> None:
+        """A call of a record was answered and not refused."""
+        if call.kind in WRITES:
+            self._written = call
+            if self._reading_refused:
+                self._reading_proves = False
+        elif call.method == "GET":
+            self._worked = call
+
+    def proof(self) -> Outgoing | None:
+        """A harmless call that should work; None where none is known."""
+        if self._worked:
+            return replace(self._worked, kind="check")
+        if self._written:
+            return replace(self._written, kind="check", method="GET", body=None)
+        return None
+
+    def proven(self, judgement: Judgement) -> bool:
+        """Whether the answer to `proof` says anything about the credentials."""
+        if self._worked:
+            return True
+        self._reading_refused = judgement.meaning == "credentials"
+        if not self._reading_refused:
+            self._reading_proves = True
+        return self._reading_proves

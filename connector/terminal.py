@@ -1,0 +1,80 @@
+"""How the command line speaks: tables for people, JSON for programs, errors with a caret.
+
+Invariant: what is printed to standard output with `--json` is one JSON document and nothing else;
+messages about the run itself go to standard error.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from connector.model import Json, Problem
+from connector.problems import render
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+STATE_STYLES = {
+    "done": "green",
+    "mapped": "green",
+    "waiting": "yellow",
+    "queued": "yellow",
+    "unmapped": "yellow",
+    "dead": "bold red",
+    "error": "bold red",
+}
+
+
+def print_json(value: Json) -> None:
+    """One JSON document, readable by both."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+def say(text: str, style: str = "") -> None:
+    """One line, as it is: nothing in it is markup."""
+    out.print(Text(text, style=style))
+
+
+def complain(text: str) -> None:
+    """One line to standard error."""
+    err.print(Text(text, style="red"))
+
+
+def print_table(headings: Sequence[str], rows: Iterable[Sequence[object]], title: str = "") -> None:
+    """A table; cells are texts, a state gets its colour. Nothing in a cell is markup."""
+    table = Table(title=title or None, title_justify="left", box=None, header_style="bold")
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        cells = ["" if cell is None else str(cell) for cell in row]
+        table.add_row(*(Text(cell, style=STATE_STYLES.get(cell, "")) for cell in cells))
+    out.print(table)
+
+
+def print_problems(
+    problems: Iterable[Problem], style: str, word: str, *, lines: bool = True
+) -> None:
+    """Each problem with its place and, where `lines`, the offending line with a caret.
+
+    Lines of config.yaml are never shown: one may hold a secret.
+    """
+    for problem in problems:
+        text = _text_of(problem) if lines else None
+        shown = render(problem, text) if text is not None else str(problem)
+        err.print(Text(f"{word}: ", style=style).append(Text(shown, style="")))
+
+
+def _text_of(problem: Problem) -> str | None:
+    if problem.place is None:
+        return None
+    try:
+        return Path(problem.place.file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None

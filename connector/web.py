@@ -1,0 +1,177 @@
+"""The web process: receiver, health, metrics, dashboard; one gunicorn process with threads.
+
+`create_app` is a plain WSGI factory; `serve` runs it under gunicorn. Nothing here waits for Redis:
+it starts without, says so, and goes on when it is there.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from flask import Flask, Response, jsonify
+from gunicorn.app.base import BaseApplication
+from redis.exceptions import RedisError
+
+from connector import assemble, dashboard, journal, metrics, receiver
+from connector.config import Config
+from connector.config import load as load_config
+from connector.errors import MappingInvalid
+from connector.mapping import published
+from connector.metrics import Counters
+from connector.receiver import Intake
+from connector.records import store
+from connector.redisdb import PREFIX, Redis, connect
+from connector.spool import Spool
+from connector.worker import live_workers, put_folder_in_force
+
+log = logging.getLogger(__name__)
+
+REDIS_SECONDS = 0.3
+"""How long a request waits for Redis before its events go to the spool."""
+
+THREADS = 8
+FLUSH_SECONDS = 1.0
+
+
+def create_app(config: Config | None = None) -> Flask:
+    """The WSGI application; reads `CONNECTOR_CONFIG` when no configuration is given.
+
+    Raises ConfigInvalid.
+    """
+    config = config or load_config()
+    client = connect(config.redis_url, timeout=REDIS_SECONDS)
+    counters = Counters()
+    spool = Spool(config.spool) if config.spool else None
+    intake = Intake(client, spool, counters)
+    app = Flask("connector", static_folder=None, template_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = config.receiver.max_body
+    app.register_blueprint(
+        receiver.blueprint(assemble.open_sources(config), intake, config.receiver.max_body)
+    )
+    app.register_blueprint(dashboard.blueprint(config, client))
+    _add_health(app, config, client, spool)
+    _in_background(intake.drain_forever, "spool")
+    _in_background(lambda: _look_after(config, client, counters), "upkeep")
+    return app
+
+
+def serve(config: Config, host: str, port: int) -> None:
+    """Run the web process until a signal ends it."""
+    _Server(
+        lambda: create_app(config),
+        {
+            "bind": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+            "workers": 1,
+            "threads": THREADS,
+            "worker_class": "gthread",
+            "keepalive": 75,
+            "timeout": 30,
+            "graceful_timeout": 25,
+            "control_socket_disable": True,
+            "limit_request_line": 4094,
+            "accesslog": None,
+            "proc_name": "connector-web",
+        },
+    ).run()
+
+
+class _Server(BaseApplication):  # type: ignore[misc]  # without types
+    """gunicorn with settings of ours and no file of its own."""
+
+    def __init__(self, factory: Callable[[], Flask], settings: dict[str, Any]) -> None:
+        self._factory = factory
+        self._settings = settings
+        super().__init__()
+
+    def load_config(self) -> None:
+        for name, value in self._settings.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        return self._factory()
+
+
+# --- health
+
+
+def _add_health(app: Flask, config: Config, client: Redis, spool: Spool | None) -> None:
+    @app.get("/healthz")
+    def health() -> Response:
+        return jsonify(alive=True)
+
+    @app.get("/readyz")
+    def ready() -> Response:
+        parts = _parts(config, client, spool)
+        response = jsonify(ready=all(part["ok"] for part in parts.values()), **parts)
+        response.status_code = 200 if all(part["ok"] for part in parts.values()) else 503
+        return response
+
+    @app.get("/metrics")
+    def show_metrics() -> Response:
+        try:
+            text = metrics.exposition(client, _gauges(config, client, spool))
+        except RedisError as error:
+            log.warning("metrics: Redis is away (%s)", error)
+            return Response("Redis is away\n", 503, mimetype="text/plain")
+        return Response(text, mimetype="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _parts(config: Config, client: Redis, spool: Spool | None) -> dict[str, dict[str, Any]]:
+    """The state of each part. Only what keeps events from being taken makes a part not ok."""
+    spooled = None if spool is None else len(spool)
+    try:
+        number = published.number_in_force(client)
+        workers = live_workers(client)
+        waiting = {name: store.waiting(client, name) for name in config.targets}
+        redis_part: dict[str, Any] = {"ok": True}
+    except RedisError as error:
+        number, workers, waiting = None, [], {}
+        redis_part = {"ok": False, "why": type(error).__name__}
+    return {
+        "redis": redis_part,
+        "spool": {"ok": True, "configured": spool is not None, "events": spooled},
+        "mappings": {"ok": number is not None, "set": number},
+        "targets": {"ok": True, "waiting": waiting},
+        "workers": {"ok": bool(workers), "alive": len(workers)},
+    }
+
+
+def _gauges(config: Config, client: Redis, spool: Spool | None) -> dict[str, float]:
+    gauges: dict[str, float] = {
+        "events_kept": journal.count(client),
+        "events_queued": journal.queued(client),
+        "dead_letters": int(client.zcard(f"{PREFIX}dead")),
+        "workers": len(live_workers(client)),
+        "spool_events": len(spool) if spool is not None else 0,
+    }
+    for name in config.targets:
+        gauges[f'records_waiting{{target="{name}"}}'] = store.waiting(client, name)
+    return gauges
+
+
+# --- upkeep
+
+
+def _in_background(run: Callable[[], None], name: str) -> None:
+    threading.Thread(target=run, name=name, daemon=True).start()
+
+
+def _look_after(config: Config, client: Redis, counters: Counters) -> None:
+    """Put the folder's mappings into force as soon as Redis is there; then flush the counters."""
+    pause = threading.Event()
+    in_force = False
+    while True:
+        try:
+            if not in_force:
+                put_folder_in_force(config, client)
+                in_force = True
+            counters.flush(client)
+        except RedisError as error:
+            log.warning("Redis is away (%s); events go to the spool", type(error).__name__)
+        except MappingInvalid as error:
+            log.error("no mappings are in force, and the folder's cannot be used: %s", error)
+            in_force = True  # said once; the folder is read again at the next start
+        pause.wait(FLUSH_SECONDS)

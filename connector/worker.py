@@ -1,0 +1,362 @@
+"""The worker process: one dispatcher that owns Redis, N senders that only do HTTP.
+
+A round of the dispatcher is the design's picture: finish + claim events, merge + lease records,
+lease what is due, hand the calls to the senders, release what they have done. Nothing sleeps for a
+retry, a limit or a lease: those are due times in Redis.
+
+Invariants:
+- What the dispatcher has in hand (claims not merged, outcomes not written, releases not stored)
+  stays in its lists until Redis has taken it, so an outage of Redis loses nothing and repeats
+  harmlessly.
+- The process never exits because Redis or the CRM is away; it ends by a signal, or in a burst when
+  there is nothing left to do now.
+- A process that dies leaves claims that the maintenance of any other returns, and leases that
+  expire.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import secrets
+import signal
+import socket
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from types import FrameType
+
+from redis.exceptions import RedisError
+from rq import Worker as RqWorker
+from rq.serializers import JSONSerializer
+
+from connector import assemble, journal
+from connector.config import Config
+from connector.errors import MappingInvalid
+from connector.journal import Claim, Entry
+from connector.mapping import published
+from connector.reconcile import Reconciler, Work
+from connector.records import store
+from connector.records.store import Lease, Release
+from connector.redisdb import PREFIX, Redis, connect
+from connector.targets.http import Http
+
+log = logging.getLogger(__name__)
+
+BATCH = 64
+"""Events claimed in one round."""
+
+HEARTBEAT_SECONDS = 5.0
+MISSING_AFTER = 15.0
+"""Seconds without a heartbeat after which a worker process counts as dead."""
+
+STOP_WITHIN = 25.0
+"""Seconds to finish what is in flight after SIGTERM; platforms kill at 30."""
+
+IDLE_SECONDS = 1.0
+BUSY_POLL_SECONDS = 0.01
+
+
+@dataclass(slots=True)
+class Hand:
+    """What the dispatcher holds between two commands to Redis."""
+
+    claims: list[Claim] = field(default_factory=list)
+    finished: list[tuple[Entry, Claim]] = field(default_factory=list)
+    releases: list[Release] = field(default_factory=list)
+
+    def members(self) -> set[str]:
+        """The claims held, as Redis names them."""
+        held = [*self.claims, *(claim for _, claim in self.finished)]
+        return {f"{claim.job_id}:{claim.execution}" for claim in held}
+
+
+class Worker:
+    """One worker process. `threads` is the number of calls that it makes at the same time."""
+
+    def __init__(self, config: Config, threads: int | None = None) -> None:
+        most = max((target.concurrency for target in config.targets.values()), default=1)
+        self.threads = threads or most
+        self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+        self.client: Redis = connect(config.redis_url)
+        self.reconciler: Reconciler = assemble.reconciler(config, self.client)
+        self._config = config
+        self._hand = Hand()
+        self._work: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
+        self._done: queue.SimpleQueue[Release] = queue.SimpleQueue()
+        self._in_flight = 0
+        self._stopping = threading.Event()
+        self._ended = threading.Event()
+
+    # --- the life of the process
+
+    def run(self, *, burst: bool = False) -> None:
+        """Work until `stop`, or in a burst until nothing is left to do now."""
+        self._wait_for_redis()
+        senders = [
+            threading.Thread(target=self._send, name=f"sender-{n}", daemon=True)
+            for n in range(self.threads)
+        ]
+        maintenance = threading.Thread(target=self._maintain, name="maintenance", daemon=True)
+        for thread in (*senders, maintenance):
+            thread.start()
+        log.info("worker %s with %d threads is ready", self.name, self.threads)
+        self._dispatch(burst)
+        for _ in senders:
+            self._work.put(None)
+        self._ended.set()
+        maintenance.join(timeout=2.0)
+
+    def stop(self, signum: int | None = None, frame: FrameType | None = None) -> None:
+        """Take no more work and end as soon as what is in flight is done; twice: at once."""
+        if self._stopping.is_set() and signum is not None:
+            os._exit(1)
+        self._stopping.set()
+
+    def catch_signals(self) -> None:
+        """End in good order on SIGTERM and SIGINT. Main thread only."""
+        signal.signal(signal.SIGTERM, self.stop)
+        signal.signal(signal.SIGINT, self.stop)
+
+    def _wait_for_redis(self) -> None:
+        """Put the folder's mappings into force as soon as Redis is there."""
+        pause = 0.2
+        while not self._stopping.is_set():
+            try:
+                put_folder_in_force(self._config, self.client)
+            except RedisError as error:
+                log.warning("Redis is away (%s); trying again in %.1f s", error, pause)
+                self._stopping.wait(pause)
+                pause = min(pause * 2, 5.0)
+            else:
+                return
+
+    # --- the dispatcher
+
+    def _dispatch(self, burst: bool) -> None:
+        pause = 0.2
+        while not self._stopping.is_set():
+            try:
+                idle_until = self._round()
+                pause = 0.2
+                if idle_until is None:
+                    continue
+                if burst and self._nothing_left(idle_until):
+                    return
+                self._wait(idle_until)
+            except RedisError as error:
+                log.warning("Redis is away (%s); trying again in %.1f s", error, pause)
+                self._stopping.wait(pause)
+                pause = min(pause * 2, 5.0)
+                self._return_unknown_claims()
+        self._wind_up()
+
+    def _round(self) -> float | None:
+        """One round. None when there is more to do at once, else when (monotonic) to look again."""
+        hand = self._hand
+        self._collect()
+        if not hand.claims:
+            claimed = journal.claim(
+                self.client, self.name, secrets.token_hex(8), BATCH, hand.finished
+            )
+            hand.finished.clear()
+            hand.claims.extend(claimed.claims)
+            for job in claimed.strange:
+                log.error("job %s in our queue names no event of the journal; left to RQ", job)
+        leases: list[Lease] = []
+        claims = len(hand.claims)
+        if claims:
+            token = f"{self.name}/{secrets.token_hex(4)}"
+            entries = [claim.entry for claim in hand.claims]
+            # With senders to spare a record goes out at once; otherwise it waits its turn.
+            merging = self.reconciler.merge(entries, token=token, leasing=self._free() >= claims)
+            hand.finished.extend(zip(merging.entries, hand.claims, strict=True))
+            hand.claims.clear()
+            leases.extend(merging.leases)
+        due, look_again = self._due(self._free() - len(leases))
+        leases.extend(due)
+        self._start(leases)
+        if hand.releases:
+            store.release(self.client, hand.releases)
+            hand.releases.clear()
+        busy = claims or due or hand.finished or hand.releases
+        return None if busy else look_again
+
+    def _free(self) -> int:
+        return max(0, self.threads - self._in_flight)
+
+    def _due(self, room: int) -> tuple[list[Lease], float]:
+        """Leases on records whose time has come, and when (monotonic) to look again."""
+        leases: list[Lease] = []
+        look_again = time.monotonic() + IDLE_SECONDS
+        for target in self.reconciler.targets:
+            if room - len(leases) <= 0:
+                break
+            token = f"{self.name}/{secrets.token_hex(4)}"
+            seconds = self.reconciler.lease_seconds(target)
+            found, next_due = store.lease_due(
+                self.client, target, room - len(leases), token, seconds
+            )
+            leases.extend(found)
+            if next_due is not None:
+                in_seconds = next_due / 1e6 - time.time()
+                look_again = min(look_again, time.monotonic() + max(in_seconds, 0.0))
+        return leases, look_again
+
+    def _start(self, leases: Sequence[Lease]) -> None:
+        for work in self.reconciler.prepare(leases):
+            if work.plan.action == "call":
+                self._in_flight += 1
+                self._work.put(work)
+            else:
+                self._hand.releases.append(self.reconciler.deliver(work, _NO_HTTP))
+
+    def _collect(self, timeout: float | None = None) -> None:
+        """Take over what the senders have done, waiting for the first at most `timeout`."""
+        try:
+            while True:
+                release = self._done.get(timeout=timeout) if timeout else self._done.get_nowait()
+                timeout = None
+                self._in_flight -= 1
+                self._hand.releases.append(release)
+        except queue.Empty:
+            return
+
+    def _wait(self, until: float) -> None:
+        """Until something is done, received or due."""
+        if self._in_flight:
+            self._collect(timeout=BUSY_POLL_SECONDS)
+            return
+        seconds = until - time.monotonic()
+        if seconds > 0.01:
+            self.client.blpop([f"{PREFIX}wake"], timeout=min(seconds, IDLE_SECONDS))
+
+    def _nothing_left(self, look_again: float) -> bool:
+        waits = look_again - time.monotonic() > 0.01
+        return not self._in_flight and waits and journal.queued(self.client) == 0
+
+    def _return_unknown_claims(self) -> None:
+        """After an outage: what Redis gave us in an answer that never came goes back."""
+        try:
+            claimed = set(journal.claims_of(self.client, self.name))
+            journal.hand_back(self.client, self.name, claimed - self._hand.members())
+        except RedisError:
+            return  # still away; tried again after the next error
+
+    def _wind_up(self) -> None:
+        """Finish what is in flight, hand back the rest."""
+        deadline = time.monotonic() + STOP_WITHIN
+        while not self._work.empty():
+            work = self._work.get()
+            if work is not None:
+                self._in_flight -= 1
+                told = work.lease.state.delivered
+                self._hand.releases.append(Release(work.lease, told, due_in=0.0))
+        while self._in_flight and time.monotonic() < deadline:
+            self._collect(timeout=0.1)
+        try:
+            store.release(self.client, self._hand.releases)
+            journal.claim(self.client, self.name, "", 0, self._hand.finished)
+            members = [f"{claim.job_id}:{claim.execution}" for claim in self._hand.claims]
+            journal.hand_back(self.client, self.name, members)
+        except RedisError as error:
+            log.warning("Redis is away at the end (%s); the sweep will return what we hold", error)
+
+    # --- the senders
+
+    def _send(self) -> None:
+        http = Http()
+        while (work := self._work.get()) is not None:
+            try:
+                release = self.reconciler.deliver(work, http)
+            except Exception as error:  # one record's trouble must not end the thread
+                log.exception("delivery of a record of %s", work.lease.name.resource)
+                told = work.lease.state.delivered
+                why = f"internal error: {type(error).__name__}: {error}"
+                told = replace(told, attempts=told.attempts + 1, why=why)
+                release = Release(work.lease, told, due_in=60.0)
+            self._done.put(release)
+
+    # --- maintenance
+
+    def _maintain(self) -> None:
+        client = connect(self._config.redis_url)
+        registered: RqWorker | None = None
+        while True:
+            try:
+                registered = registered or self._register()
+                registered.heartbeat(int(MISSING_AFTER * 4))
+                sweep(client, self.name)
+            except RedisError as error:
+                log.warning("maintenance: Redis is away (%s)", error)
+            except Exception:
+                log.exception("maintenance")
+            if self._ended.wait(HEARTBEAT_SECONDS):
+                break
+        try:
+            if registered:
+                registered.register_death()  # type: ignore[no-untyped-call]
+            client.delete(f"{PREFIX}worker:{self.name}")
+        except RedisError as error:
+            log.warning("maintenance: Redis is away at the end (%s)", error)
+
+    def _register(self) -> RqWorker:
+        """Show in `rq info`. RQ sets long timeouts on the connection that it is given: its own."""
+        worker = RqWorker(
+            [journal.QUEUE],
+            name=self.name,
+            connection=connect(self._config.redis_url),
+            serializer=JSONSerializer,
+        )
+        worker.register_birth()  # type: ignore[no-untyped-call]
+        worker.set_state("busy")
+        return worker
+
+
+_NO_HTTP = Http()
+"""For works that make no call."""
+
+
+def put_folder_in_force(config: Config, client: Redis) -> int:
+    """Put the mappings folder into force. A broken folder never replaces a set already in force.
+
+    Raises MappingInvalid only when there is no set at all to work by.
+    """
+    try:
+        folder = assemble.folder_set(config)
+    except MappingInvalid as error:
+        number = published.number_in_force(client)
+        if number is None:
+            raise
+        log.error("the mappings folder is broken, the set in force stays: %s", error)
+        return number
+    return published.put_in_force(client, folder)
+
+
+def sweep(client: Redis, name: str) -> int:
+    """Show that worker `name` lives, and return what dead ones had claimed; how many claims.
+
+    Leases are left to expire: a process without heartbeat may still have a call under way.
+    """
+    client.set(f"{PREFIX}worker:{name}", int(time.time()), px=int(MISSING_AFTER * 1000))
+    client.sadd(f"{PREFIX}workers", name)
+    returned = 0
+    for member in client.smembers(f"{PREFIX}workers"):
+        other = member.decode()
+        if client.exists(f"{PREFIX}worker:{other}"):
+            continue
+        claims = journal.claims_of(client, other)
+        journal.hand_back(client, other, claims)
+        client.srem(f"{PREFIX}workers", other)
+        returned += len(claims)
+    store.relink(client)
+    journal.enqueue(client, journal.lost(client))
+    return returned
+
+
+def live_workers(client: Redis) -> list[str]:
+    """The worker processes with a heartbeat."""
+    names = sorted(member.decode() for member in client.smembers(f"{PREFIX}workers"))
+    return [name for name in names if client.exists(f"{PREFIX}worker:{name}")]
