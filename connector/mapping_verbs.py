@@ -20,15 +20,16 @@ import click
 
 from connector.config import load as load_config
 from connector.config.model import App, CareSoft, Mobio, SourceConfig
-from connector.errors import ConfigInvalid, EventUnreadable, NotJson
+from connector.errors import ConfigInvalid, NotJson
 from connector.mapping.blocks import Result, run_tests
 from connector.mapping.check import check, folder_of
 from connector.mapping.functions import FUNCTIONS
 from connector.mapping.load import Surroundings, judge
 from connector.mapping.rendering import change_to_json, version_to_json
 from connector.mapping.ruleset import MappingSet
-from connector.model import Applied, Change, Event, Json, Problem
+from connector.model import Applied, Change, Event, Json
 from connector.problems import did_you_mean
+from connector.reconcile import apply_event
 from connector.sources import VENDORS, open_source
 from connector.sources.base import Source
 from connector.sources.catalogue import fields as catalogue_fields
@@ -136,7 +137,7 @@ def try_verb(file: BinaryIO, source: str, folder: Path | None, json_: bool) -> N
     except NotJson as error:
         complain(f"{file.name}: {error}")
         sys.exit(COULD_NOT_RUN)
-    tried = [(event, _apply(reader, mapping_set, event)) for event in events]
+    tried = [(event, apply_event(reader, mapping_set, event)) for event in events]
     if json_:
         print_json({"events": [_tried_json(event, applied) for event, applied in tried]})
     else:
@@ -263,13 +264,6 @@ def _tests(bench: _Bench, path: Path) -> Iterator[Result]:
     for result in run_tests(mapping_set, bench.documents):
         if folder == path or Path(result.place.file).name == path.name:
             yield result
-
-
-def _apply(reader: Source, mapping_set: MappingSet, event: Event) -> Applied:
-    try:
-        return mapping_set.apply(reader.document(event))
-    except EventUnreadable as error:
-        return Applied("error", error=Problem(str(error)))
 
 
 def _tried_json(event: Event, applied: Applied) -> dict[str, Json]:

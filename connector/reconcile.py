@@ -29,7 +29,7 @@ from connector.errors import EventUnreadable, LeaseLost
 from connector.journal import Entry, Touched
 from connector.mapping.load import MappingSet
 from connector.mapping.published import InForce
-from connector.model import Applied, CallLog, Change, Delivery, Name, Outcome, Problem, Ref
+from connector.model import Applied, CallLog, Change, Delivery, Event, Name, Outcome, Problem, Ref
 from connector.records import store
 from connector.records.desired import Plan, plan, references
 from connector.records.merge import merge, stamp_of
@@ -120,19 +120,11 @@ class Reconciler:
 
     def apply(self, entry: Entry, mapping_set: MappingSet) -> Applied:
         """What a mapping set makes of an event. Never raises for what the event holds."""
-        event = entry.event
-        source = self.sources.get(event.source)
+        source = self.sources.get(entry.event.source)
         if source is None:
-            what = f"the source {event.source!r} is not configured any more"
+            what = f"the source {entry.event.source!r} is not configured any more"
             return Applied("error", error=Problem(what, "put it back, or drop the event"))
-        try:
-            return mapping_set.apply(source.document(event))
-        except EventUnreadable as error:
-            return Applied("error", error=Problem(str(error)))
-        except Exception as error:  # a fault of ours in one event must not stop the others
-            log.exception("event %s of %s", event.id, event.source)
-            what = f"internal error: {type(error).__name__}: {error}"
-            return Applied("error", error=Problem(what, "report it; other events go on"))
+        return apply_event(source, mapping_set, entry.event)
 
     def _store(
         self, said: Sequence[Said], token: str, leasing: bool
@@ -301,6 +293,24 @@ class Reconciler:
         """A record on which the CRM itself fails again and again, over a minute or more."""
         limit = self.targets[work.lease.name.target].config.dead_after_failures
         return outcome.meaning == "fault" and attempts >= limit and _now() - since >= 60_000_000
+
+
+def apply_event(source: Source, mapping_set: MappingSet, event: Event) -> Applied:
+    """What a mapping set makes of an event of `source`. Never raises for what the event holds.
+
+    An event that no mapping names is not looked into: whatever its shape, it waits for one.
+    """
+    named = event.problem or mapping_set.rules_for(event.source, event.kind)
+    if event.kind is not None and not named:
+        return Applied("unmapped")
+    try:
+        return mapping_set.apply(source.document(event))
+    except EventUnreadable as error:
+        return Applied("error", error=Problem(str(error)))
+    except Exception as error:  # a fault of ours in one event must not stop the others
+        log.exception("event %s of %s", event.id, event.source)
+        what = f"internal error: {type(error).__name__}: {error}"
+        return Applied("error", error=Problem(what, "report it; other events go on"))
 
 
 def _write(state: State, words: Sequence[Said]) -> Write:

@@ -12,10 +12,9 @@ from collections.abc import Callable
 from typing import Any
 
 from flask import Flask, Response, jsonify
-from gunicorn.app.base import BaseApplication
 from redis.exceptions import RedisError
 
-from connector import assemble, dashboard, journal, metrics, receiver
+from connector import assemble, dashboard, journal, metrics, receiver, serving
 from connector.config import Config
 from connector.config import load as load_config
 from connector.errors import MappingInvalid
@@ -47,7 +46,6 @@ def create_app(config: Config | None = None) -> Flask:
     spool = Spool(config.spool) if config.spool else None
     intake = Intake(client, spool, counters)
     app = Flask("connector", static_folder=None, template_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = config.receiver.max_body
     app.register_blueprint(
         receiver.blueprint(assemble.open_sources(config), intake, config.receiver.max_body)
     )
@@ -60,38 +58,18 @@ def create_app(config: Config | None = None) -> Flask:
 
 def serve(config: Config, host: str, port: int) -> None:
     """Run the web process until a signal ends it."""
-    _Server(
+    serving.serve(
         lambda: create_app(config),
-        {
-            "bind": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
-            "workers": 1,
-            "threads": THREADS,
-            "worker_class": "gthread",
-            "keepalive": 75,
+        host,
+        port,
+        threads=THREADS,
+        settings={
             "timeout": 30,
             "graceful_timeout": 25,
-            "control_socket_disable": True,
             "limit_request_line": 4094,
-            "accesslog": None,
             "proc_name": "connector-web",
         },
-    ).run()
-
-
-class _Server(BaseApplication):  # type: ignore[misc]  # without types
-    """gunicorn with settings of ours and no file of its own."""
-
-    def __init__(self, factory: Callable[[], Flask], settings: dict[str, Any]) -> None:
-        self._factory = factory
-        self._settings = settings
-        super().__init__()
-
-    def load_config(self) -> None:
-        for name, value in self._settings.items():
-            self.cfg.set(name, value)
-
-    def load(self) -> Flask:
-        return self._factory()
+    )
 
 
 # --- health

@@ -420,8 +420,8 @@ class _Composer:
         return (
             _is(event, yaml.ScalarEvent)
             and event.start_mark.index == event.end_mark.index == key_end
-            and self._source.text[key_end : key_end + 1] != ":"
-            and self._source.text[key_end - 1] != ":"
+            and ":" not in self._source.text[key_end - 1 : key_end + 1]
+            and self._source.text[key_end - 1 : key_end + 1] != "${"  # an error of its own
         )
 
     def _alias(self, event: Any, depth: int) -> _Node:

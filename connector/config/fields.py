@@ -51,6 +51,11 @@ def found(tree: Tree, *, secret: bool = False) -> str:
     return repr(shown) if isinstance(tree.value, str) else shown
 
 
+def empty_variables(scalar: Scalar) -> str:
+    """For a message: the variables that gave nothing."""
+    return f"the environment variable {' and '.join(scalar.variables)} is empty"
+
+
 class Keys(Schema):
     """A map whose keys are known; any other is an error with a suggestion."""
 
@@ -126,7 +131,7 @@ class Key(fields.Field[Any]):
         if self.default is not REQUIRED:
             return self.default() if callable(self.default) else self.default
         if value.variables:
-            raise wrong(f"{' and '.join(value.variables)} is empty", f"give {self.wants}")
+            raise wrong(empty_variables(value), f"give {self.wants}")
         raise wrong("is missing", f"give {self.wants}", at_key=True)
 
     def read(self, value: Tree) -> Any:
@@ -182,10 +187,7 @@ class SecretText(Key):
             raise self.unfit(value, secret=True)
         if not value.text.strip():
             if value.variables:
-                raise wrong(
-                    f"the environment variable {' and '.join(value.variables)} is empty",
-                    "a secret cannot be empty",
-                )
+                raise wrong(empty_variables(value), f"give {self.wants}")
             if not self.blank:
                 raise wrong("an empty secret", "give it, best by an environment variable")
         return Secret(value.text)

@@ -14,7 +14,7 @@ from typing import Any
 from marshmallow import ValidationError
 
 from connector.config.environment import Scalar, Tree, plain
-from connector.config.fields import Key, found, wrong
+from connector.config.fields import Key, empty_variables, found, wrong
 from connector.config.grammar import (
     Issue,
     PlaceUnreadable,
@@ -144,14 +144,14 @@ class Header(TextTemplate):
 
     def _null(self, value: Scalar) -> Any:
         if value.variables:
-            raise wrong(f"the environment variable {' and '.join(value.variables)} is empty")
+            raise wrong(empty_variables(value))
         return super()._null(value)
 
     def read(self, value: Tree) -> Secret:
         if isinstance(value, Scalar) and re.search(r"[\r\n\x00]", value.text):
             raise wrong("a line break in a header")
         if isinstance(value, Scalar) and value.variables and not value.text.strip():
-            raise wrong(f"the environment variable {' and '.join(value.variables)} is empty")
+            raise wrong(empty_variables(value))
         return Secret(super().read(value))
 
 

@@ -18,13 +18,12 @@ import ipaddress
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 from flask import Flask, Response, abort, render_template, request
-from gunicorn.app.base import BaseApplication
 from werkzeug.datastructures import Authorization
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import PathConverter
@@ -36,6 +35,7 @@ from connector.demo.crm_schema import DEFAULT_SCHEMA, Resource, Schema, load_sch
 from connector.demo.crm_store import Answer, NotOurs, Record, Store
 from connector.errors import Invalid
 from connector.model import Json
+from connector.serving import serve
 
 MAX_BODY = 1024 * 1024
 """The largest body, in bytes."""
@@ -296,22 +296,6 @@ def _equal(given: Sequence[str | None], wanted: Sequence[str | None] | None) -> 
 # --- running
 
 
-class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
-    """gunicorn with our settings and no configuration file."""
-
-    def __init__(self, make_app: Callable[[], Flask], settings: Mapping[str, object]) -> None:
-        self._make_app = make_app
-        self._settings = settings
-        super().__init__()
-
-    def load_config(self) -> None:
-        for name, value in self._settings.items():
-            self.cfg.set(name, value)
-
-    def load(self) -> Flask:
-        return self._make_app()
-
-
 def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -371,23 +355,19 @@ def main(
     except (Invalid, NotOurs) as error:
         click.echo(error, err=True)
         sys.exit(2)
-    _Server(
+    serve(
         lambda: create_app(resources, store, settings),
-        {
-            "bind": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
-            "workers": 1,
-            "threads": threads,
-            "worker_class": "gthread",
-            "keepalive": 75,
+        host,
+        port,
+        threads=threads,
+        settings={
             "timeout": 120,
             "graceful_timeout": 5,
-            "control_socket_disable": True,
-            "accesslog": None,
             "loglevel": "warning",
             "proc_name": "reference-crm",
             "when_ready": lambda server: click.echo(f"reference CRM at http://{host}:{port}/"),
         },
-    ).run()
+    )
 
 
 def _reference_fields(schema: Schema) -> set[str]:

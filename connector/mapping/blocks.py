@@ -21,7 +21,6 @@ from connector.mapping.ruleset import MappingSet
 from connector.mapping.times import micros
 from connector.mapping.values import same, scalar_text
 from connector.model import Change, Json, Place, Problem
-from connector.yamltext import read_scalar
 
 Documents = Callable[[str, bytes], Sequence[Mapping[str, Json]]]
 """A source's name (or, where none of the kind is configured, the kind) and a body → documents."""
@@ -143,12 +142,6 @@ def _same_time(wanted: Json, found: Json, mapping_set: MappingSet) -> bool:
     return version_to_json(version) == str(found) if version else found is None
 
 
-def _same_id(wanted: Json, found: Json, _: MappingSet) -> bool:
-    """`wanted` is as written, so that 0012 is the id "0012"; 12.0 is "12" all the same."""
-    return found in (wanted, scalar_text(read_scalar(wanted)))
-
-
 _EQUAL: Mapping[str, Callable[[Json, Json, MappingSet], bool]] = {
-    "id": _same_id,
     "version": _same_time,
 }

@@ -37,6 +37,7 @@ from connector.mapping.rules import (
     TestBlock,
 )
 from connector.mapping.ruleset import MappingSet, set_hash
+from connector.mapping.values import scalar_text
 from connector.model import Json, Place, Problem
 from connector.problems import did_you_mean
 from connector.yamltext import Document, load_text
@@ -115,11 +116,11 @@ def judge(folder: Path, surroundings: Surroundings) -> Judged:
     if not folder.is_dir():
         problem = Problem("there is no such folder", "name the folder of the mapping files")
         return Judged(None, (_at(problem, Place(str(shown), 1, 1)),), ())
-    texts, problems = read_folder(folder)
-    judged = _judge_texts(texts, surroundings, shown)
-    if not problems:
-        return Judged(judged.mapping_set, judged.errors, (*judged.warnings, *_overlooked(folder)))
-    return Judged(None, (*problems, *judged.errors), judged.warnings)
+    texts, unreadable = read_folder(folder)
+    judged = _judge_texts(texts, surroundings, shown, list(_overlooked(folder)))
+    if unreadable:
+        return Judged(None, (*unreadable, *judged.errors), judged.warnings)
+    return judged
 
 
 def read_folder(folder: Path) -> tuple[dict[str, str | bytes], list[Problem]]:
@@ -173,7 +174,10 @@ def _at(problem: Problem, place: Place) -> Problem:
 
 
 def _judge_texts(
-    texts: Mapping[str, str | bytes], surroundings: Surroundings, folder: PurePosixPath
+    texts: Mapping[str, str | bytes],
+    surroundings: Surroundings,
+    folder: PurePosixPath,
+    overlooked: Sequence[Problem] = (),
 ) -> Judged:
     reader = _Reader(surroundings)
     for name in sorted(texts):
@@ -192,7 +196,8 @@ def _judge_texts(
         surroundings.timezone,
     )
     errors = sorted([*reader.errors, *found], key=_by_place)
-    warnings = tuple(lint.warnings(reader.blocks, surroundings.sources, surroundings.kinds))
+    doubts = lint.warnings(reader.blocks, surroundings.sources, surroundings.kinds)
+    warnings = tuple(sorted([*overlooked, *doubts], key=_by_place))
     if errors:
         return Judged(None, tuple(errors), warnings)
     kept = {name: text for name, text in texts.items() if isinstance(text, str)}
@@ -399,8 +404,10 @@ class _BlockReader:
         )
 
     def _expected(self, data: Mapping[str, Any], path: schema.Path) -> Expected:
-        """`id` as it was written: 0012 is not 12."""
+        """The id as text: a whole number as it was written, because 0012 is not 12."""
         wanted = {key.rstrip("_"): value for key, value in data.items()}
-        if "id" in wanted:
+        if isinstance(wanted.get("id"), int):
             wanted["id"] = self._places.text((*path, "id"))
+        elif "id" in wanted:
+            wanted["id"] = scalar_text(wanted["id"])
         return Expected(wanted, self._places.key(path))

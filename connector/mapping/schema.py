@@ -33,7 +33,7 @@ from connector.mapping.keys import (
     read_expression,
 )
 from connector.model import Json
-from connector.problems import did_you_mean
+from connector.problems import did_you_mean, nearest
 
 Path: TypeAlias = tuple[str | int, ...]
 
@@ -143,7 +143,7 @@ class Otherwise(Key):
         if value not in OTHERWISE:
             hint = did_you_mean(value, OTHERWISE)
             raise invalid(
-                f"'otherwise' cannot be {value!r}", f"{hint}; a constant is {{value: {value}}}"
+                f"'otherwise' cannot be {value!r}", f"{hint} A constant is {{value: {value}}}"
             )
         return value
 
@@ -257,6 +257,8 @@ def _form(value: dict[str, Json]) -> type[_Options]:
         )
     if not found:
         found = [_TELLTALES[key] for key in value if key in _TELLTALES]
+    if not found:
+        found = [meant for key in value if (meant := nearest(key, FORMS))]
     if not found:
         raise invalid(f"a field cannot be {described(value)}", _FORMS_HINT)
     return FORMS[found[0]]

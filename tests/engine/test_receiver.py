@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import time
 from collections.abc import Iterator
@@ -159,6 +160,21 @@ def test_a_probe_by_get_is_200(http: FlaskClient) -> None:
 def test_a_body_too_large_is_413(http: FlaskClient, config: Config, redis: Redis) -> None:
     assert post(http, config, "caresoft", b'{"a":"' + b"x" * 20_000 + b'"}').status_code == 413
     assert journal.count(redis) == 0
+
+
+def test_a_body_sent_in_chunks_is_limited_too(
+    http: FlaskClient, config: Config, redis: Redis
+) -> None:
+    for size, status in ((20_000, 200), (20_001, 413), (60_000, 413)):
+        body = b'{"a":"' + b"x" * (size - 8) + b'"}'
+        answer = http.post(
+            "/webhooks/caresoft",
+            input_stream=io.BytesIO(body),
+            headers=open_sources(config)["caresoft"].sign(body),
+            environ_overrides={"wsgi.input_terminated": True},
+        )
+        assert (len(body), answer.status_code) == (size, status)
+    assert journal.count(redis) == 1
 
 
 def test_a_refusal_says_nothing_of_the_body(
