@@ -384,23 +384,23 @@ def _set(value: Json, rule: FieldRule) -> Any:
     """A list as the whole set, `{add, remove}` as a delta. Raises _Wrong for anything else."""
     if isinstance(value, list):
         return Whole(_elements(value))
-    parts = (
-        {key: part for key, part in value.items() if part is not None}
-        if isinstance(value, dict)
-        else None
-    )
-    if (
-        parts is None
-        or not parts.keys() <= {"add", "remove"}
-        or not all(isinstance(part, list) for part in parts.values())
-    ):
+    lists = _added_and_removed(value)
+    if lists is None:
         raise _Wrong(
             f"the set {rule.name!r} is given {described(value)}",
             "a list, or {add: [...], remove: [...]}, would be right; to_array(x) makes a list",
             rule.place,
         )
-    delta = Delta(_elements(parts.get("add", [])), _elements(parts.get("remove", [])))
+    delta = Delta(*map(_elements, lists))
     return delta if delta.add or delta.remove else ABSENT
+
+
+def _added_and_removed(value: Json) -> tuple[list[Json], list[Json]] | None:
+    """The two lists of a delta, of which null is an empty one; None for what is no delta."""
+    if not isinstance(value, dict) or not value.keys() <= {"add", "remove"}:
+        return None
+    add, remove = ([] if value.get(key) is None else value[key] for key in ("add", "remove"))
+    return (add, remove) if isinstance(add, list) and isinstance(remove, list) else None
 
 
 def _elements(values: list[Json]) -> tuple[Json, ...]:

@@ -143,7 +143,7 @@ class Otherwise(Key):
         if value not in OTHERWISE:
             hint = did_you_mean(value, OTHERWISE)
             raise invalid(
-                f"'otherwise' cannot be {value!r}", f"{hint} A constant is {{value: {value}}}"
+                f"'otherwise' cannot be {value!r}", f"{hint} or, for a constant, {{value: {value}}}"
             )
         return value
 
