@@ -21,7 +21,7 @@ from redis.exceptions import RedisError
 from connector import __version__, assemble, journal, logs, reports
 from connector.config import Config
 from connector.config import load as load_config
-from connector.errors import ConfigInvalid, MappingInvalid, SenderError
+from connector.errors import ConfigInvalid, MappingInvalid, RedisUnfit, SenderError
 from connector.journal import Entry
 from connector.mapping_verbs import mappings
 from connector.model import Json, Name
@@ -101,6 +101,8 @@ def worker(threads: int | None, burst: bool) -> None:
     except MappingInvalid as error:
         print_problems(error.problems, "red", "error")
         sys.exit(COULD_NOT_RUN)
+    except RedisUnfit as error:
+        _fail(str(error))
 
 
 # --- configuration

@@ -71,6 +71,10 @@ class ConfigInvalid(Invalid):
     """config.yaml or the environment: the integrator."""
 
 
+class RedisUnfit(ConnectorError):
+    """A Redis that would lose what it is given: the integrator."""
+
+
 class MappingInvalid(Invalid):
     """A mapping set: the mapping editor."""
 
@@ -80,10 +84,6 @@ class MappingInvalid(Invalid):
 
 class TryAgain(ConnectorError):
     """Something outside is away for now."""
-
-
-class RedisAway(TryAgain):
-    """Redis cannot be reached, is loading, or is full."""
 
 
 class LeaseLost(TryAgain):

@@ -32,7 +32,7 @@ from hashlib import sha256
 from typing import Any, Literal
 
 from connector.model import Event, Json, Micros, Name, Place, Problem
-from connector.redisdb import NOW_MS, PREFIX, Redis, Script
+from connector.redisdb import NOW_MS, PREFIX, ROOM, Redis, Script
 
 QUEUE = "connector"
 JOB = "connector.jobs.event"
@@ -124,7 +124,8 @@ return accepted
 )
 
 _FINISH_AND_CLAIM = Script(
-    NOW_MS
+    ROOM
+    + NOW_MS
     + """
 -- ARGV: worker, execution, rq's time, how many to claim, claim seconds,
 --       then per finished event: serial, header, dead, job id, execution
@@ -165,7 +166,8 @@ return answer
 )
 
 _HAND_BACK = Script(
-    """
+    ROOM
+    + """
 -- ARGV: worker, then members (job:execution): back to the head of the queue, once each
 local claims, queue, wip = 'c:claims:' .. ARGV[1], 'rq:queue:connector', 'rq:wip:connector'
 for at = #ARGV, 2, -1 do

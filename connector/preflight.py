@@ -13,13 +13,14 @@ from redis.exceptions import RedisError
 from connector.assemble import source_kinds
 from connector.config import Config
 from connector.config import load as load_config
-from connector.errors import ConfigInvalid
+from connector.errors import ConfigInvalid, RedisUnfit
 from connector.mapping.load import Surroundings, judge
 from connector.model import Problem
 from connector.redisdb import connect
 from connector.sources import VENDORS
 from connector.targets.http import Http
 from connector.targets.target import Target
+from connector.worker import judge_redis
 
 
 @dataclass(slots=True)
@@ -58,22 +59,18 @@ def _check_mappings(config: Config, report: Report) -> None:
 def _check_redis(config: Config, report: Report) -> None:
     client = connect(config.redis_url, timeout=5.0)
     try:
-        server = client.info("server")
-        memory = client.info("memory")
-        persistence = client.info("persistence")
+        version = client.info("server")["redis_version"]
+        judge_redis(client)
+        lasting = client.info("persistence").get("aof_enabled")
     except RedisError as error:
         what = f"Redis cannot be reached: {error}"
         report.errors.append(Problem(what, "is redis_url right, and the server running?"))
         return
-    report.fine.append(f"Redis {server['redis_version']} answers")
-    if server.get("redis_mode") == "cluster":
-        what = "this Redis is a cluster; RQ's keys cannot be spread over one"
-        report.errors.append(Problem(what, "use a single server, or one with replicas"))
-    policy = memory.get("maxmemory_policy", "noeviction")
-    if memory.get("maxmemory") and policy != "noeviction":
-        what = f"Redis may drop keys when it is full (maxmemory-policy {policy})"
-        report.errors.append(Problem(what, "set maxmemory-policy noeviction"))
-    if not persistence.get("aof_enabled"):
+    except RedisUnfit as error:
+        report.errors.append(Problem(str(error)))
+        return
+    report.fine.append(f"Redis {version} answers")
+    if not lasting:
         what = "Redis keeps no append-only file: what it holds is lost when it dies"
         report.warnings.append(Problem(what, "set appendonly yes"))
 

@@ -23,8 +23,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from uuid import uuid4
 
-from connector import journal
-from connector.config import Config, ResourceConfig
+from connector import flow, journal
+from connector.config import Config, ResourceConfig, Retry
 from connector.errors import EventUnreadable, LeaseLost
 from connector.journal import Entry, Touched
 from connector.mapping.load import MappingSet
@@ -44,6 +44,9 @@ log = logging.getLogger(__name__)
 
 LEASE_MARGIN = 5.0
 """Seconds that a lease outlives the total deadline of the call that it covers."""
+
+FAULT_SECONDS = 60.0
+"""Within about this time a record on which the CRM fails again and again is given up."""
 
 HELD_FOR = 600.0
 """Seconds that a record waits for a reference with `missing: error` before it is given up."""
@@ -77,6 +80,31 @@ class Work:
     lease: Lease
     plan: Plan
     leased_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One try to find out whether what paused a target is gone; without `work`, by its `check:`."""
+
+    target: str
+    cause: flow.Cause
+    prober: str
+    work: Work | None = None
+
+    def result(self, outcome: Outcome) -> ProbeResult:
+        """What the outcome of its call says."""
+        mended = flow.mended(self.cause, outcome)
+        return ProbeResult(self.target, self.prober, mended, outcome.reason)
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResult:
+    """What came of a probe."""
+
+    target: str
+    prober: str
+    succeeded: bool
+    why: str
 
 
 class Reconciler:
@@ -200,9 +228,28 @@ class Reconciler:
         try:
             outcome = target.deliver(work.plan.delivery, http, self._renewer(work))
         except LeaseLost as error:
-            log.info("lease of %s lost before a call: %s", work.lease.name.resource, error)
+            log.info("lease of a record of %s lost: %s", work.lease.name.resource, error)
             return Release(work.lease, work.lease.state.delivered, due_in=0.0)
         return self.settle(work, work.plan.delivery, outcome)
+
+    def probe(self, probe: Probe, http: Http) -> tuple[Release | None, ProbeResult]:
+        """Find out whether what paused a target is gone: by its `check:` call, or by one waiting
+        record, whose failure then counts for nothing."""
+        target = self.targets[probe.target]
+        work = probe.work
+        if work is None:
+            checked = target.check(http, lambda: None)
+            outcome = checked or Outcome("not_now", 0, reason="there is nothing to probe it with")
+            return None, probe.result(outcome)
+        if work.plan.delivery is None:
+            outcome = Outcome("not_now", 0, reason="the probing record needed no call")
+            return self._release_without_call(work), probe.result(outcome)
+        try:
+            outcome = target.deliver(work.plan.delivery, http, self._renewer(work))
+        except LeaseLost:
+            outcome = Outcome("not_now", work.plan.delivery.number, reason="lease lost")
+        release = self.settle(work, work.plan.delivery, outcome, probing=True)
+        return release, probe.result(outcome)
 
     def _renewer(self, work: Work) -> Callable[[], None]:
         """Called before each call: makes sure that the lease outlasts it, or raises LeaseLost."""
@@ -214,7 +261,7 @@ class Reconciler:
             if held_until - time.monotonic() > seconds - LEASE_MARGIN / 2:
                 return  # a call that starts now ends before the lease does
             if not store.renew(self.client, work.lease, seconds):
-                raise LeaseLost(f"{work.lease.name} is delivered by somebody else now")
+                raise LeaseLost(f"{work.lease.name.resource} is delivered by somebody else now")
             held_until = time.monotonic() + seconds
 
         return before_call
@@ -230,69 +277,110 @@ class Reconciler:
         names = ", ".join(f"{name.resource} {name.id}" for name in work.plan.missing)
         why = f"waits for a record that is not in the CRM yet: {names}"
         if waited >= HELD_FOR:
-            dead = Dead(why, None, None, now, told.attempts)
-            return Release(work.lease, replace(told, dead=dead, why="", since=0))
+            return _given_up(work.lease, told, Outcome("refused", told.calls, reason=why))
         waiting = replace(told, why=why, since=since)
         return Release(work.lease, waiting, due_in=HELD_FOR - waited)
 
     # --- settle
 
-    def settle(self, work: Work, delivery: Delivery, outcome: Outcome) -> Release:
+    def settle(
+        self, work: Work, delivery: Delivery, outcome: Outcome, *, probing: bool = False
+    ) -> Release:
         """What is written down of a delivery, and when the record is due again."""
         told = replace(work.lease.state.delivered, calls=outcome.number, warnings=outcome.warnings)
-        calls = tuple(_call_line(work.lease.name, call) for call in outcome.calls)
-        if outcome.meaning == "done":
-            return self._done(work, delivery, outcome, told, calls)
-        now = _now()
-        attempts = told.attempts + 1
-        since = told.since or now
         if outcome.unknown:
             # The CRM may hold what was sent: those fields count as not delivered.
             kept = {n: d for n, d in told.digests.items() if n not in delivery.changed}
             told = replace(told, digests=kept)
-        if outcome.meaning == "refused" or self._fails_alone(outcome, work, attempts, since):
-            dead = Dead(outcome.reason, outcome.status, outcome.answer, now, attempts)
-            told = replace(told, dead=dead, attempts=attempts, why="", since=0)
-            return Release(work.lease, told, calls=calls)
-        told = replace(told, attempts=attempts, why=outcome.reason, since=since)
-        retry = self.targets[work.lease.name.target].config.retry
-        due_in = retry.schedule[min(attempts, len(retry.schedule)) - 1] * random.uniform(0.8, 1.2)  # noqa: S311 - spreads retries
-        hold = min(outcome.retry_after or 0.0, retry.max_retry_after)
-        if outcome.meaning in ("credentials", "misled"):
-            # Every other record would meet the same: the target waits, not the records.
-            hold = self.targets[work.lease.name.target].config.probe_interval
-        return Release(work.lease, told, due_in=max(due_in, hold), hold=hold, calls=calls)
+        release = self._settled(work, delivery, outcome, told, probing)
+        calls = tuple(_call_line(work.lease.name, call) for call in outcome.calls)
+        if probing and outcome.meaning != "done":
+            return replace(release, calls=calls)
+        return replace(
+            release,
+            calls=calls,
+            verdict=flow.VERDICTS[outcome.meaning],
+            signature=flow.signature(outcome) if outcome.meaning == "refused" else "",
+            why=outcome.reason,
+        )
 
-    def _done(
+    def _settled(
         self,
         work: Work,
         delivery: Delivery,
         outcome: Outcome,
         told: Delivered,
-        calls: tuple[str, ...],
+        probing: bool,
     ) -> Release:
-        gone = delivery.action == "delete"
-        link = None if gone else (told.link if outcome.link is None else outcome.link)
-        after = replace(
-            told,
-            generation=work.lease.state.generation,
-            digests=work.plan.digests,
-            exists=not gone,
-            gone=gone,
-            link=link,
-            attempts=0,
-            why="",
-            since=0,
-            at=_now(),
-            dead=None,
-        )
-        relink = not gone and (not told.exists or link != told.link)
-        return Release(work.lease, after, relink=relink, calls=calls)
+        lease = work.lease
+        if outcome.meaning == "done":
+            return _done(work, delivery, outcome, told)
+        told = replace(told, why=outcome.reason, since=told.since or _now())
+        if probing:
+            return Release(lease, told, due_in=0.0)  # last in line, and no attempt of its own
+        if outcome.meaning == "refused":
+            return _given_up(lease, told, outcome)
+        config = self.targets[lease.name.target].config
+        if outcome.meaning == "fault":
+            due_in = fault_delay(told.attempts, config.dead_after_failures)
+        else:
+            due_in = retry_delay(told.attempts, config.retry)
+        told = replace(told, attempts=told.attempts + 1)
+        if due_in is None:
+            tries = f"given up after {told.attempts} tries"
+            return _given_up(lease, told, replace(outcome, reason=f"{outcome.reason}; {tries}"))
+        hold = min(outcome.retry_after or 0.0, config.retry.max_retry_after)
+        return Release(lease, told, due_in=max(due_in * _jitter(), hold), hold=hold)
 
-    def _fails_alone(self, outcome: Outcome, work: Work, attempts: int, since: int) -> bool:
-        """A record on which the CRM itself fails again and again, over a minute or more."""
-        limit = self.targets[work.lease.name.target].config.dead_after_failures
-        return outcome.meaning == "fault" and attempts >= limit and _now() - since >= 60_000_000
+
+def retry_delay(attempts: int, retry: Retry) -> float | None:
+    """Seconds until the next try after `attempts` failed ones; None when it is time to give up.
+
+    What counts against `give_up_after` is the time waited between tries, so it stands still while
+    the target is paused: nothing is tried then.
+    """
+    schedule = retry.schedule
+    delays = [*schedule[:attempts], *[schedule[-1]] * (attempts - len(schedule))]
+    if sum(delays) >= retry.give_up_after:
+        return None
+    return schedule[min(attempts, len(schedule) - 1)]
+
+
+def fault_delay(attempts: int, most: int) -> float | None:
+    """The same for a record on which the CRM itself fails: `most` tries, doubling their distance,
+    within a minute or so; None after the last. Where others fail too, the target pauses first."""
+    if attempts + 1 >= most:
+        return None
+    return FAULT_SECONDS * float(2**attempts) / float(2 ** (most - 1) - 1)
+
+
+def _jitter() -> float:
+    return random.uniform(0.8, 1.2)  # noqa: S311 - spreads retries, keeps no secret
+
+
+def _given_up(lease: Lease, told: Delivered, outcome: Outcome) -> Release:
+    dead = Dead(outcome.reason, outcome.status, outcome.answer, _now(), max(told.attempts, 1))
+    return Release(lease, replace(told, dead=dead, why="", since=0))
+
+
+def _done(work: Work, delivery: Delivery, outcome: Outcome, told: Delivered) -> Release:
+    gone = delivery.action == "delete"
+    link = None if gone else (told.link if outcome.link is None else outcome.link)
+    after = replace(
+        told,
+        generation=work.lease.state.generation,
+        digests=work.plan.digests,
+        exists=not gone,
+        gone=gone,
+        link=link,
+        attempts=0,
+        why="",
+        since=0,
+        at=_now(),
+        dead=None,
+    )
+    relink = not gone and (not told.exists or link != told.link)
+    return Release(work.lease, after, relink=relink)
 
 
 def apply_event(source: Source, mapping_set: MappingSet, event: Event) -> Applied:

@@ -65,3 +65,9 @@ local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 """
 """Lua: `now` in milliseconds by the clock of Redis, the only one that all workers share."""
+
+ROOM = """
+redis.call('DEL', 'c:nothing')
+"""
+"""Lua: lets a worker's script write in a full Redis; otherwise nothing could drain what fills it.
+Redis refuses a script only at its first write, and only if that write takes memory."""

@@ -16,6 +16,7 @@ Invariants:
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import queue
@@ -32,12 +33,13 @@ from redis.exceptions import RedisError
 from rq import Worker as RqWorker
 from rq.serializers import JSONSerializer
 
-from connector import assemble, journal
+from connector import assemble, flow, journal
 from connector.config import Config
-from connector.errors import MappingInvalid
+from connector.errors import MappingInvalid, RedisUnfit
 from connector.journal import Claim, Entry
 from connector.mapping import published
-from connector.reconcile import Reconciler, Work
+from connector.model import Outcome
+from connector.reconcile import Probe, ProbeResult, Reconciler, Work
 from connector.records import store
 from connector.records.store import Lease, Release
 from connector.redisdb import PREFIX, Redis, connect
@@ -48,8 +50,8 @@ log = logging.getLogger(__name__)
 BATCH = 64
 """Events claimed in one round."""
 
-HEARTBEAT_SECONDS = 5.0
-MISSING_AFTER = 15.0
+HEARTBEAT_SECONDS = 3.0
+MISSING_AFTER = 10.0
 """Seconds without a heartbeat after which a worker process counts as dead."""
 
 STOP_WITHIN = 25.0
@@ -57,6 +59,10 @@ STOP_WITHIN = 25.0
 
 IDLE_SECONDS = 1.0
 BUSY_POLL_SECONDS = 0.01
+PROBE_POLL_SECONDS = 0.5
+
+HUNG_AFTER = 300.0
+"""Seconds after which a sender counts as lost; a delivery's calls and blips take far less."""
 
 
 @dataclass(slots=True)
@@ -66,11 +72,29 @@ class Hand:
     claims: list[Claim] = field(default_factory=list)
     finished: list[tuple[Entry, Claim]] = field(default_factory=list)
     releases: list[Release] = field(default_factory=list)
+    probed: list[ProbeResult] = field(default_factory=list)
 
     def members(self) -> set[str]:
         """The claims held, as Redis names them."""
         held = [*self.claims, *(claim for _, claim in self.finished)]
         return {f"{claim.job_id}:{claim.execution}" for claim in held}
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What a sender does: a delivery, or a probe of a paused target."""
+
+    number: int
+    what: Work | Probe
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a sender has done."""
+
+    number: int
+    release: Release | None = None
+    probed: ProbeResult | None = None
 
 
 class Worker:
@@ -84,9 +108,12 @@ class Worker:
         self.reconciler: Reconciler = assemble.reconciler(config, self.client)
         self._config = config
         self._hand = Hand()
-        self._work: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
-        self._done: queue.SimpleQueue[Release] = queue.SimpleQueue()
-        self._in_flight = 0
+        self._work: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
+        self._done: queue.SimpleQueue[Done] = queue.SimpleQueue()
+        self._started: dict[int, float] = {}
+        self._tasks = itertools.count()
+        self._probe_at = 0.0
+        self._prepared = False
         self._stopping = threading.Event()
         self._ended = threading.Event()
 
@@ -94,17 +121,13 @@ class Worker:
 
     def run(self, *, burst: bool = False) -> None:
         """Work until `stop`, or in a burst until nothing is left to do now."""
-        self._wait_for_redis()
-        senders = [
-            threading.Thread(target=self._send, name=f"sender-{n}", daemon=True)
-            for n in range(self.threads)
-        ]
         maintenance = threading.Thread(target=self._maintain, name="maintenance", daemon=True)
-        for thread in (*senders, maintenance):
-            thread.start()
+        maintenance.start()
+        for _ in range(self.threads):
+            self._hire()
         log.info("worker %s with %d threads is ready", self.name, self.threads)
         self._dispatch(burst)
-        for _ in senders:
+        for _ in range(self.threads):
             self._work.put(None)
         self._ended.set()
         maintenance.join(timeout=2.0)
@@ -120,18 +143,15 @@ class Worker:
         signal.signal(signal.SIGTERM, self.stop)
         signal.signal(signal.SIGINT, self.stop)
 
-    def _wait_for_redis(self) -> None:
-        """Put the folder's mappings into force as soon as Redis is there."""
-        pause = 0.2
-        while not self._stopping.is_set():
-            try:
-                put_folder_in_force(self._config, self.client)
-            except RedisError as error:
-                log.warning("Redis is away (%s); trying again in %.1f s", error, pause)
-                self._stopping.wait(pause)
-                pause = min(pause * 2, 5.0)
-            else:
-                return
+    def _prepare(self) -> None:
+        """At the start, and after an outage that may have emptied Redis: see that it keeps what it
+        is given, make the targets' limits known, and see that mappings are in force."""
+        judge_redis(self.client)
+        for target in self._config.targets.values():
+            flow.configure(self.client, target)
+        put_folder_in_force(self._config, self.client)
+        self._return_unknown_claims()
+        self._prepared = True
 
     # --- the dispatcher
 
@@ -139,6 +159,8 @@ class Worker:
         pause = 0.2
         while not self._stopping.is_set():
             try:
+                if not self._prepared:
+                    self._prepare()
                 idle_until = self._round()
                 pause = 0.2
                 if idle_until is None:
@@ -148,9 +170,9 @@ class Worker:
                 self._wait(idle_until)
             except RedisError as error:
                 log.warning("Redis is away (%s); trying again in %.1f s", error, pause)
+                self._prepared = False
                 self._stopping.wait(pause)
                 pause = min(pause * 2, 5.0)
-                self._return_unknown_claims()
         self._wind_up()
 
     def _round(self) -> float | None:
@@ -178,14 +200,28 @@ class Worker:
         due, look_again = self._due(self._free() - len(leases))
         leases.extend(due)
         self._start(leases)
-        if hand.releases:
-            store.release(self.client, hand.releases)
-            hand.releases.clear()
-        busy = claims or due or hand.finished or hand.releases
-        return None if busy else look_again
+        self._probe()
+        self._settle()
+        return None if claims or due or hand.finished else look_again
+
+    def _settle(self) -> None:
+        """Store what the senders have done."""
+        hand = self._hand
+        store.release(self.client, hand.releases)
+        hand.releases.clear()
+        for result in hand.probed:
+            opened = flow.probed(
+                self.client,
+                result.target,
+                result.prober,
+                succeeded=result.succeeded,
+                why=result.why,
+            )
+            log.info("probe of %s: %s", result.target, "open again" if opened else result.why)
+        hand.probed.clear()
 
     def _free(self) -> int:
-        return max(0, self.threads - self._in_flight)
+        return max(0, self.threads - len(self._started))
 
     def _due(self, room: int) -> tuple[list[Lease], float]:
         """Leases on records whose time has come, and when (monotonic) to look again."""
@@ -208,26 +244,64 @@ class Worker:
     def _start(self, leases: Sequence[Lease]) -> None:
         for work in self.reconciler.prepare(leases):
             if work.plan.action == "call":
-                self._in_flight += 1
-                self._work.put(work)
+                self._give(work)
             else:
                 self._hand.releases.append(self.reconciler.deliver(work, _NO_HTTP))
+
+    def _give(self, what: Work | Probe) -> None:
+        number = next(self._tasks)
+        self._started[number] = time.monotonic()
+        self._work.put(Task(number, what))
+
+    def _probe(self) -> None:
+        """Probe each paused target whose time has come; asked for once in a while."""
+        if time.monotonic() < self._probe_at or not self._free():
+            return
+        self._probe_at = time.monotonic() + PROBE_POLL_SECONDS
+        for target in self.reconciler.targets:
+            prober = f"{self.name}/{secrets.token_hex(4)}"
+            seconds = self.reconciler.lease_seconds(target)
+            cause = flow.probe_due(self.client, target, prober, seconds)
+            if cause is None:
+                continue
+            probe = Probe(target, cause, prober)
+            if cause in ("refusals", "misled") or not self._config.targets[target].check:
+                due, _ = store.lease_due(self.client, target, 1, prober, seconds, probing=True)
+                for work in self.reconciler.prepare(due):
+                    probe = replace(probe, work=work)
+            self._give(probe)
 
     def _collect(self, timeout: float | None = None) -> None:
         """Take over what the senders have done, waiting for the first at most `timeout`."""
         try:
             while True:
-                release = self._done.get(timeout=timeout) if timeout else self._done.get_nowait()
+                done = self._done.get(timeout=timeout) if timeout else self._done.get_nowait()
                 timeout = None
-                self._in_flight -= 1
-                self._hand.releases.append(release)
+                self._started.pop(done.number, None)
+                if done.release:
+                    self._hand.releases.append(done.release)
+                if done.probed:
+                    self._hand.probed.append(done.probed)
         except queue.Empty:
             return
 
+    def _replace_hung(self) -> None:
+        """A sender that is far beyond its call's deadline counts as lost: another takes its place,
+        and its record's lease expires. What it still brings comes too late and is put in doubt."""
+        late = time.monotonic() - HUNG_AFTER
+        for number in [n for n, started in self._started.items() if started < late]:
+            log.error("a sender hangs; its record is tried again by another")
+            del self._started[number]
+            self._hire()
+
+    def _hire(self) -> None:
+        threading.Thread(target=self._send, name="sender", daemon=True).start()
+
     def _wait(self, until: float) -> None:
         """Until something is done, received or due."""
-        if self._in_flight:
+        if self._started:
             self._collect(timeout=BUSY_POLL_SECONDS)
+            self._replace_hung()
             return
         seconds = until - time.monotonic()
         if seconds > 0.01:
@@ -235,31 +309,29 @@ class Worker:
 
     def _nothing_left(self, look_again: float) -> bool:
         waits = look_again - time.monotonic() > 0.01
-        return not self._in_flight and waits and journal.queued(self.client) == 0
+        return not self._started and waits and journal.queued(self.client) == 0
 
     def _return_unknown_claims(self) -> None:
-        """After an outage: what Redis gave us in an answer that never came goes back."""
-        try:
-            claimed = set(journal.claims_of(self.client, self.name))
-            journal.hand_back(self.client, self.name, claimed - self._hand.members())
-        except RedisError:
-            return  # still away; tried again after the next error
+        """What Redis gave us in an answer that never came goes back to the queue."""
+        claimed = set(journal.claims_of(self.client, self.name))
+        journal.hand_back(self.client, self.name, claimed - self._hand.members())
 
     def _wind_up(self) -> None:
         """Finish what is in flight, hand back the rest."""
         deadline = time.monotonic() + STOP_WITHIN
+        hand = self._hand
         while not self._work.empty():
-            work = self._work.get()
-            if work is not None:
-                self._in_flight -= 1
-                told = work.lease.state.delivered
-                self._hand.releases.append(Release(work.lease, told, due_in=0.0))
-        while self._in_flight and time.monotonic() < deadline:
+            task = self._work.get()
+            if task is not None:
+                del self._started[task.number]
+                if isinstance(task.what, Work):
+                    hand.releases.append(_untouched(task.what))
+        while self._started and time.monotonic() < deadline:
             self._collect(timeout=0.1)
         try:
-            store.release(self.client, self._hand.releases)
-            journal.claim(self.client, self.name, "", 0, self._hand.finished)
-            members = [f"{claim.job_id}:{claim.execution}" for claim in self._hand.claims]
+            self._settle()
+            journal.claim(self.client, self.name, "", 0, hand.finished)
+            members = [f"{claim.job_id}:{claim.execution}" for claim in hand.claims]
             journal.hand_back(self.client, self.name, members)
         except RedisError as error:
             log.warning("Redis is away at the end (%s); the sweep will return what we hold", error)
@@ -268,16 +340,23 @@ class Worker:
 
     def _send(self) -> None:
         http = Http()
-        while (work := self._work.get()) is not None:
-            try:
-                release = self.reconciler.deliver(work, http)
-            except Exception as error:  # one record's trouble must not end the thread
-                log.exception("delivery of a record of %s", work.lease.name.resource)
-                told = work.lease.state.delivered
-                why = f"internal error: {type(error).__name__}: {error}"
-                told = replace(told, attempts=told.attempts + 1, why=why)
-                release = Release(work.lease, told, due_in=60.0)
-            self._done.put(release)
+        while (task := self._work.get()) is not None:
+            self._done.put(self._sent(task, http))
+
+    def _sent(self, task: Task, http: Http) -> Done:
+        what = task.what
+        try:
+            if isinstance(what, Probe):
+                release, result = self.reconciler.probe(what, http)
+                return Done(task.number, release, result)
+            return Done(task.number, self.reconciler.deliver(what, http))
+        except Exception as error:  # one record's trouble must not end the thread
+            log.exception("a delivery failed within the connector")
+            why = f"internal error: {type(error).__name__}: {error}"
+        work = what.work if isinstance(what, Probe) else what
+        release = _put_off(work, why) if work else None
+        probed = what.result(_failed(why)) if isinstance(what, Probe) else None
+        return Done(task.number, release, probed)
 
     # --- maintenance
 
@@ -315,6 +394,21 @@ class Worker:
         return worker
 
 
+def _untouched(work: Work) -> Release:
+    """Given back before any call was made."""
+    return Release(work.lease, work.lease.state.delivered, due_in=0.0)
+
+
+def _put_off(work: Work, why: str) -> Release:
+    told = work.lease.state.delivered
+    told = replace(told, attempts=told.attempts + 1, why=why, digests={})
+    return Release(work.lease, told, due_in=60.0)
+
+
+def _failed(why: str) -> Outcome:
+    return Outcome("not_now", 0, reason=why)
+
+
 _NO_HTTP = Http()
 """For works that make no call."""
 
@@ -333,6 +427,24 @@ def put_folder_in_force(config: Config, client: Redis) -> int:
         log.error("the mappings folder is broken, the set in force stays: %s", error)
         return number
     return published.put_in_force(client, folder)
+
+
+def judge_redis(client: Redis) -> None:
+    """Refuse a Redis that may drop what it is given; warn of one that forgets it when it dies.
+
+    Raises RedisUnfit.
+    """
+    server = client.info()
+    if server.get("redis_mode") == "cluster":
+        raise RedisUnfit("this Redis is a cluster; RQ's keys cannot be spread over one")
+    policy = server.get("maxmemory_policy", "noeviction")
+    if server.get("maxmemory") and policy.startswith("allkeys"):
+        raise RedisUnfit(
+            f"this Redis drops keys when it is full (maxmemory-policy {policy});"
+            " set maxmemory-policy noeviction"
+        )
+    if not server.get("aof_enabled"):
+        log.warning("this Redis keeps no append-only file: what it holds is lost when it dies")
 
 
 def sweep(client: Redis, name: str) -> int:

@@ -10,7 +10,7 @@ and resources are percent-encoded, an id is the rest of the key and needs nothin
     c:dirty:<target> zset    `r` → due time (ms): the truth about what is to be done
     c:lease:<target> hash    `r` → token|expiry (ms): who delivers it now
     c:doubt:<target> set     `r` whose last call may have been overtaken: send everything
-    c:hold:<target>  string  time (ms) before which nothing of the target is delivered
+    c:hold:<target>  string  time (ms) before which nothing is delivered (see `connector.flow`)
     c:relink         set     `R` whose link changed, with more referrers than one step takes
     c:dead           zset    `e<serial>` or `r<R>` → since (ms)
     c:calls          list    the latest calls, newest first
@@ -31,6 +31,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote
 
+from connector.flow import ADMIT, NOTE, Verdict
 from connector.model import Micros, Name
 from connector.records.state import (
     Delivered,
@@ -40,7 +41,7 @@ from connector.records.state import (
     unpack_delivered,
     unpack_merged,
 )
-from connector.redisdb import NOW_MS, PREFIX, Redis, Script
+from connector.redisdb import NOW_MS, PREFIX, ROOM, Redis, Script
 
 CALLS_KEPT = 10_000
 RELINK_AT_ONCE = 200
@@ -116,7 +117,12 @@ class Written:
 @dataclass(frozen=True, slots=True)
 class Release:
     """What a delivery ends with. `due_in` seconds: not up to date, try again then; None: up to
-    date, or given up (`delivered.dead`)."""
+    date, or given up (`delivered.dead`).
+
+    `hold`: seconds that the whole target waits. `relink`: records that refer to this one must be
+    looked at again. `calls` as they are to be kept. `verdict`, `signature` and `why` are what the
+    delivery says about its target (`connector.flow`).
+    """
 
     lease: Lease
     delivered: Delivered
@@ -124,32 +130,34 @@ class Release:
     hold: float = 0.0
     relink: bool = False
     calls: tuple[str, ...] = ()
+    verdict: Verdict = ""
+    signature: str = ""
+    why: str = ""
 
 
 _READ_HALVES = """
 local function halves(R)
   return redis.call('GET', 'c:m:' .. R) or '', redis.call('GET', 'c:d:' .. R) or ''
 end
-local function take(target, r, token, lease_ms)
-  -- nil: somebody holds it; else whether it is in doubt
+local function held_until(target, r)
+  -- nil: nobody holds it; else the end of the lease, which may be over
   local held = redis.call('HGET', 'c:lease:' .. target, r)
-  if held then
-    local expiry = tonumber(string.match(held, '|(%d+)$'))
-    if expiry > now then return nil, expiry end
-  end
+  return held and tonumber(string.match(held, '|(%d+)$'))
+end
+local function take(target, r, token, lease_ms)
+  -- whether it is in doubt: an earlier lease was not released, or was released too late
+  local held = held_until(target, r)
   local doubt = redis.call('SREM', 'c:doubt:' .. target, r)
   redis.call('HSET', 'c:lease:' .. target, r, token .. '|' .. (now + lease_ms))
   redis.call('ZADD', 'c:dirty:' .. target, now + lease_ms, r)
   return (held or doubt == 1) and 1 or 0
 end
-local function held_back(target)
-  local hold = redis.call('GET', 'c:hold:' .. target)
-  return hold and tonumber(hold) > now
-end
 """
 
 _COMMIT = Script(
-    NOW_MS
+    ROOM
+    + NOW_MS
+    + ADMIT
     + _READ_HALVES
     + """
 -- ARGV: token, lease ms ('' leases nothing), then per record:
@@ -170,12 +178,13 @@ while ARGV[at] do
     if blob ~= '' then
       generation = string.format('%08x', tonumber(generation, 16) + 1)
       redis.call('SET', 'c:m:' .. R, generation .. blob)
-      local expiry
-      if lease_ms and not held_back(target) then
-        leased, expiry = take(target, r, token, lease_ms)
-      end
-      if not leased then
-        redis.call('ZADD', 'c:dirty:' .. target, expiry or now, r)
+      local until_ = held_until(target, r)
+      if until_ and until_ > now then
+        redis.call('ZADD', 'c:dirty:' .. target, until_, r)
+      elseif lease_ms and not admit(target) then
+        leased = take(target, r, token, lease_ms)
+      else
+        redis.call('ZADD', 'c:dirty:' .. target, now, r)
       end
     end
     answer[#answer + 1] = {0, generation, leased or -1, d}
@@ -187,38 +196,47 @@ return answer
 )
 
 _DUE = Script(
-    NOW_MS
+    ROOM
+    + NOW_MS
+    + ADMIT
     + _READ_HALVES
     + """
--- ARGV: target, how many, token, lease ms.  Answer: the next due time or -1, then r, m, d, doubt …
-local target, token, lease_ms = ARGV[1], ARGV[3], tonumber(ARGV[4])
-local dirty = 'c:dirty:' .. target
-local answer = {-1}
-if held_back(target) then
-  answer[1] = tonumber(redis.call('GET', 'c:hold:' .. target))
-  return answer
-end
-for _, r in ipairs(redis.call('ZRANGEBYSCORE', dirty, '-inf', now, 'LIMIT', 0, ARGV[2])) do
-  local doubt, expiry = take(target, r, token, lease_ms)
-  if doubt then
+-- ARGV: target, how many, token, lease ms, '1' for a probe: one record, whether due or not.
+-- Answer: when to ask again (ms) or -1, then r, m, d, doubt …
+local target, most, token, lease_ms, probe =
+  ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]), ARGV[5] == '1'
+local dirty, answer, again, taken = 'c:dirty:' .. target, {-1}, false, 0
+local due = probe and redis.call('ZRANGE', dirty, 0, 50)
+  or redis.call('ZRANGEBYSCORE', dirty, '-inf', now, 'LIMIT', 0, most)
+for _, r in ipairs(due) do
+  if taken >= most then break end
+  local until_ = held_until(target, r)
+  if until_ and until_ > now then
+    redis.call('ZADD', dirty, until_, r)
+  else
+    again = not probe and admit(target)
+    if again then break end
+    local doubt = take(target, r, token, lease_ms)
     local m, d = halves(target .. ':' .. r)
     for _, part in ipairs({r, m, d, doubt}) do answer[#answer + 1] = part end
-  else
-    redis.call('ZADD', dirty, expiry, r)
+    taken = taken + 1
   end
 end
-local next_due = redis.call('ZRANGE', dirty, 0, 0, 'WITHSCORES')
-if next_due[2] then answer[1] = math.floor(tonumber(next_due[2])) end
+local first = redis.call('ZRANGE', dirty, 0, 0, 'WITHSCORES')
+if again then answer[1] = math.floor(again)
+elseif first[2] then answer[1] = math.floor(tonumber(first[2])) end
 return answer
 """
 )
 
 _RELEASE = Script(
-    NOW_MS
+    ROOM
+    + NOW_MS
+    + NOTE
     + """
 -- ARGV: calls kept, referrers at once, then per record:
 --       target, r, token, generation, blob, due ms ('' up to date), hold ms, relink, dead,
---       number of calls, calls
+--       verdict, signature, why, number of calls, calls
 local answer, at = {}, 3
 local function touch(R, r, target)
   -- a record whose reference has moved on: a new generation, so that a delivery now under way
@@ -231,13 +249,14 @@ local function touch(R, r, target)
   end
 end
 while ARGV[at] do
-  local target, r, token, generation, blob, due, hold, relink, dead, calls =
-    ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5],
-    tonumber(ARGV[at + 6]), ARGV[at + 7], ARGV[at + 8], tonumber(ARGV[at + 9])
+  local target, r, token, generation, blob, due, hold, relink, dead, verdict, sign, why, calls =
+    unpack(ARGV, at, at + 12)
+  hold, calls = tonumber(hold), tonumber(calls)
   local R = target .. ':' .. r
   local dirty, lease = 'c:dirty:' .. target, 'c:lease:' .. target
-  for i = 1, calls do redis.call('LPUSH', 'c:calls', ARGV[at + 9 + i]) end
+  for i = 1, calls do redis.call('LPUSH', 'c:calls', ARGV[at + 12 + i]) end
   if calls > 0 then redis.call('LTRIM', 'c:calls', 0, ARGV[1] - 1) end
+  spend(target, calls - 1)
   if hold > 0 then
     local until_ = math.max(now + hold, tonumber(redis.call('GET', 'c:hold:' .. target) or '0'))
     redis.call('SET', 'c:hold:' .. target, string.format('%.0f', until_), 'PX', until_ - now)
@@ -271,16 +290,18 @@ while ARGV[at] do
         end
       end
     end
+    note(target, r, verdict, sign, why)
     answer[#answer + 1] = 1
   end
-  at = at + 10 + calls
+  at = at + 13 + calls
 end
 return answer
 """
 )
 
 _RENEW = Script(
-    NOW_MS
+    ROOM
+    + NOW_MS
     + """
 -- ARGV: target, r, token, lease ms
 local held = redis.call('HGET', 'c:lease:' .. ARGV[1], ARGV[2])
@@ -293,7 +314,8 @@ return 1
 )
 
 _TOUCH = Script(
-    NOW_MS
+    ROOM
+    + NOW_MS
     + """
 -- ARGV: target, r …: as a changed reference does
 for i = 2, #ARGV do
@@ -311,7 +333,8 @@ return #ARGV - 1
 )
 
 _ENSURE = Script(
-    NOW_MS
+    ROOM
+    + NOW_MS
     + """
 -- ARGV: target, r, blob: an empty record where there is none
 if redis.call('SETNX', 'c:m:' .. ARGV[1] .. ':' .. ARGV[2], '00000001' .. ARGV[3]) == 1 then
@@ -360,12 +383,22 @@ def commit(
 
 
 def lease_due(
-    client: Redis, target: str, limit: int, token: str, lease_seconds: float
+    client: Redis,
+    target: str,
+    limit: int,
+    token: str,
+    lease_seconds: float,
+    *,
+    probing: bool = False,
 ) -> tuple[list[Lease], Micros | None]:
-    """Leases on records of `target` whose time has come, at most `limit`, and when the next one's
-    time comes (microseconds; None when nothing waits)."""
+    """Leases on records of `target` whose time has come, at most `limit`, and when to ask again
+    (microseconds; None when nothing waits).
+
+    `probing`: the record that has waited longest, although the gate is closed.
+    """
     next_due, *parts = _DUE(
-        client, [quote(target, safe=""), limit, token, round(lease_seconds * 1000)]
+        client,
+        [quote(target, safe=""), limit, token, round(lease_seconds * 1000), int(probing)],
     )
     leases = []
     for member, merged, delivered, doubt in zip(*[iter(parts)] * 4, strict=True):
@@ -398,7 +431,7 @@ def release(client: Redis, releases: Sequence[Release]) -> list[bool]:
         args += [f"{generation:08x}", blob]
         args += ["" if item.due_in is None else round(item.due_in * 1000)]
         args += [round(item.hold * 1000), int(item.relink), "x" if item.delivered.dead else ""]
-        args += [len(item.calls), *item.calls]
+        args += [item.verdict, item.signature, item.why[:500], len(item.calls), *item.calls]
     return [bool(reply) for reply in _RELEASE(client, args)]
 
 

@@ -60,6 +60,7 @@ def call(name: str, value: Json) -> Json:
         # what is not shown
         ("a<script>x<b>y</script>b<STYLE a=b>p {}</style >c", "abc"),
         ("a<script>x", "a"),
+        ("a<script>x</scripts>y</SCRIPT >b", "ab"),
         ("a<!-- c <b> -->b<!---->c<!-->d", "abcd"),
         ("a<!DOCTYPE html><?xml x?>b", "ab"),
         ("a<!-- b > c", "a"),
@@ -333,6 +334,20 @@ def test_large_html_loses_tags_but_no_text(source, kept):
     assert "".join(call("text", cleaned).split()) == "".join(call("text", source).split())
 
 
+def test_text_in_a_table_of_large_html_gets_a_cell():
+    padding = "<br>" * 1001
+    cleaned = call("html_clean", f"{padding}<table>loose<tr>too</table>")
+    cell = "<tr><td>{}</td></tr>"
+    expected = f"<table><tbody>{cell.format('loose')}{cell.format('too')}</tbody></table>"
+    assert cleaned == padding + expected
+
+
+def test_large_html_grows_no_more_than_its_nesting_allows():
+    bold = "".join(f"<b title={number}>" for number in range(60))
+    source = f"<p>{bold}{'<div>x</div>' * 2000}"
+    assert len(call("html_clean", source)) < 8 * len(source)
+
+
 # --- hostile input
 
 SIZE = 300_000
@@ -347,6 +362,7 @@ HOSTILE = {
     "scripts": "<script></script " * (SIZE // 17) + ">",
     "quotes": "<a =\"'>" * (SIZE // 7),
     "one quote": "<a b='>" * (SIZE // 7) + '"',
+    "quotes around every end": '<a =">="' * (SIZE // 8),
     "quotes at the end": '<a b="' * (SIZE // 6) + ">",
     "blanks in a tag": "<a title" + " " * SIZE + ">",
     "a long name": "<a " + "x" * SIZE + ">",

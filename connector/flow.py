@@ -1,0 +1,293 @@
+"""What all workers share about a target: whether deliveries flow to it, and how fast.
+
+Keys (`t` is the target's name, percent-encoded; `r` a record within it):
+
+    c:target:<t>        hash     limits as configured; state and bookkeeping of breaker and bucket
+    c:hold:<t>          string   time (ms) before which nothing is delivered (`Retry-After`)
+    c:fails:<t>         set      deliveries that failed since the last success
+    c:refused:<t>:<res> set      `r` that met the same refusal since one of that resource was taken
+    c:sentback:<t>      set      `r` that a pause for refusals has sent back to waiting
+
+The breaker: a target is `open` (deliveries flow), `paused`, or `probing` (one delivery or check
+goes through). It pauses by itself for an outage, for credentials, for being misled by a redirect or
+a wrong search, and for the same refusal of many different records; never for one record's own
+fault. A probe that succeeds opens it, and the flow then ramps up. One that a person paused waits
+for a person. Events are accepted and merged all the while: only leases are withheld.
+
+Invariants:
+- `ADMIT` is the only gate, and it is asked in the step that takes the lease, so no count of workers
+  can exceed concurrency or rate together. No thread ever waits for it: the answer is a time.
+- What a delivery says about its target is noted in the step that releases the record.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import quote
+
+from connector.config import TargetConfig
+from connector.model import Json, Micros, Outcome
+from connector.redisdb import NOW_MS, PREFIX, Redis, Script
+
+State = Literal["open", "paused", "probing"]
+Cause = Literal["outage", "credentials", "misled", "refusals"]
+Verdict = Literal["ok", "down", "fault", "credentials", "misled", "refused", ""]
+
+RAMP_SECONDS = 10
+RAMP_START = 5
+"""After a pause, 5·2^s leases are given in the first s seconds, until the ramp ends."""
+
+PROBE_MOST = 300
+"""Seconds between probes at the most."""
+
+BURST_SHARE = 0.1
+"""How much of a limit may be used at once. Burst and refill together never exceed the limit
+within any window of its length."""
+
+ADMIT = """
+local function admit(target)
+  -- false: one more lease may be given, and is counted; else the time (ms) to ask again
+  local key = 'c:target:' .. target
+  local hold = tonumber(redis.call('GET', 'c:hold:' .. target) or '0')
+  if hold > now then return hold end
+  local t = redis.call('HMGET', key, 'state', 'by_hand', 'concurrency', 'rate', 'burst',
+    'tokens', 'tokens_at', 'ramp_at', 'ramp_taken')
+  if t[1] or t[2] then return now + 1000 end
+  if t[3] and redis.call('HLEN', 'c:lease:' .. target) >= tonumber(t[3]) then return now + 20 end
+  local tokens
+  if t[4] then
+    local rate, burst = tonumber(t[4]), tonumber(t[5])
+    local passed = (now - tonumber(t[7] or now)) / 1000
+    tokens = math.min(burst, tonumber(t[6] or burst) + passed * rate)
+    if tokens < 1 then return now + math.ceil((1 - tokens) / rate * 1000) end
+  end
+  if t[8] then
+    local seconds = (now - tonumber(t[8])) / 1000
+    if seconds > RAMP_SECONDS then redis.call('HDEL', key, 'ramp_at', 'ramp_taken')
+    elseif tonumber(t[9] or '0') >= RAMP_START * 2 ^ seconds then return now + 50
+    else redis.call('HINCRBY', key, 'ramp_taken', 1) end
+  end
+  if tokens then redis.call('HSET', key, 'tokens', tokens - 1, 'tokens_at', now) end
+  return false
+end
+""".replace("RAMP_SECONDS", str(RAMP_SECONDS)).replace("RAMP_START", str(RAMP_START))
+"""Lua, needs `now`: the gate before every lease."""
+
+NOTE = """
+local function pause(target, cause, why)
+  local key = 'c:target:' .. target
+  if redis.call('HEXISTS', key, 'state') == 1 then return false end
+  local interval = tonumber(redis.call('HGET', key, 'probe_ms') or '30000')
+  redis.call('HSET', key, 'state', 'paused', 'cause', cause, 'why', why, 'since', now,
+    'interval', interval, 'probe_at', now + interval)
+  return true
+end
+local function spend(target, extra)
+  -- calls beyond the one that its lease paid for
+  if extra > 0 and redis.call('HEXISTS', 'c:target:' .. target, 'tokens') == 1 then
+    redis.call('HINCRBYFLOAT', 'c:target:' .. target, 'tokens', -extra)
+  end
+end
+local function send_back(target, resource)
+  -- the configuration is wrong, not the records: they wait again, last in line
+  local key = 'c:refused:' .. target .. ':' .. resource
+  for _, other in ipairs(redis.call('SMEMBERS', key)) do
+    redis.call('SADD', 'c:sentback:' .. target, other)
+    redis.call('ZREM', 'c:dead', 'r' .. target .. ':' .. other)
+    redis.call('ZADD', 'c:dirty:' .. target, now, other)
+  end
+  redis.call('DEL', key)
+end
+local function note(target, r, verdict, signature, why)
+  -- whether the record was sent back to waiting
+  local key, fails = 'c:target:' .. target, 'c:fails:' .. target
+  if verdict == 'ok' then
+    redis.call('DEL', fails, 'c:refused:' .. target .. ':' .. string.match(r, '^[^:]*'))
+    redis.call('SREM', 'c:sentback:' .. target, r)
+  elseif verdict == 'down' or verdict == 'fault' then
+    redis.call('SADD', fails, verdict == 'fault' and r or (r .. '@' .. now))
+    local most = tonumber(redis.call('HGET', key, 'failures') or '5')
+    if redis.call('SCARD', fails) >= most then pause(target, 'outage', why) end
+  elseif verdict == 'credentials' or verdict == 'misled' then
+    pause(target, verdict, why)
+  elseif verdict == 'refused' and redis.call('SISMEMBER', 'c:sentback:' .. target, r) == 0 then
+    local resource = string.match(r, '^[^:]*')
+    local refused = 'c:refused:' .. target .. ':' .. resource
+    if redis.call('HGET', key, 'refusal:' .. resource) ~= signature then
+      redis.call('DEL', refused)
+      redis.call('HSET', key, 'refusal:' .. resource, signature)
+    end
+    redis.call('SADD', refused, r)
+    local most = tonumber(redis.call('HGET', key, 'refusals') or '20')
+    if redis.call('SCARD', refused) >= most then
+      pause(target, 'refusals', why)
+      send_back(target, resource)
+      return true
+    end
+  end
+  return false
+end
+"""
+"""Lua, needs `now`: what a delivery says about its target."""
+
+_PROBE = Script(
+    NOW_MS
+    + """
+-- ARGV: target, prober, how long its probe may take (ms).  Answer: the cause, if a probe is due
+local key = 'c:target:' .. ARGV[1]
+local t = redis.call('HMGET', key, 'state', 'by_hand', 'probe_at', 'cause')
+if not t[1] or t[2] or tonumber(t[3]) > now then return false end
+redis.call('HSET', key, 'state', 'probing', 'prober', ARGV[2], 'probe_at', now + ARGV[3])
+return t[4]
+"""
+)
+
+_PROBED = Script(
+    NOW_MS
+    + """
+-- ARGV: target, prober, whether it succeeded, why not, most ms between probes
+local key = 'c:target:' .. ARGV[1]
+local t = redis.call('HMGET', key, 'state', 'prober', 'interval')
+if t[1] ~= 'probing' or t[2] ~= ARGV[2] then return 0 end
+redis.call('HDEL', key, 'prober')
+if ARGV[3] == '1' then
+  redis.call('HDEL', key, 'state', 'cause', 'why', 'since', 'probe_at', 'interval')
+  redis.call('HSET', key, 'ramp_at', now, 'ramp_taken', 0)
+  redis.call('DEL', 'c:fails:' .. ARGV[1])
+  redis.call('RPUSH', 'c:wake', '1')
+  return 1
+end
+local interval = math.min(tonumber(t[3]) * 2, tonumber(ARGV[5]))
+redis.call('HSET', key, 'state', 'paused', 'probe_at', now + tonumber(t[3]), 'interval', interval)
+if ARGV[4] ~= '' then redis.call('HSET', key, 'why', ARGV[4]) end
+return 0
+"""
+)
+
+_RESUME = Script(
+    NOW_MS
+    + """
+-- ARGV: target
+local key = 'c:target:' .. ARGV[1]
+local was = redis.call('HEXISTS', key, 'state') + redis.call('HEXISTS', key, 'by_hand')
+redis.call('HDEL', key, 'state', 'by_hand', 'cause', 'why', 'since', 'probe_at', 'interval',
+  'prober')
+redis.call('DEL', 'c:fails:' .. ARGV[1], 'c:hold:' .. ARGV[1])
+if was > 0 then redis.call('HSET', key, 'ramp_at', now, 'ramp_taken', 0) end
+redis.call('RPUSH', 'c:wake', '1')
+return was
+"""
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """A target as an operator sees it. `since` None while it is open."""
+
+    name: str
+    state: State
+    why: str
+    since: Micros | None
+
+
+def configure(client: Redis, target: TargetConfig) -> None:
+    """Make the limits of a target known to the gate. Done by every worker at its start."""
+    key = _key(target.name)
+    limits: dict[str, str | float] = {
+        "concurrency": target.concurrency,
+        "failures": target.pause_after_failures,
+        "refusals": target.pause_after_refusals,
+        "probe_ms": round(target.probe_interval * 1000),
+    }
+    pipe = client.pipeline(transaction=True)
+    if target.rate_limit:
+        burst = max(1.0, target.rate_limit.count * BURST_SHARE)
+        rate = max(target.rate_limit.count - burst, 0.5) / target.rate_limit.seconds
+        limits |= {"burst": burst, "rate": rate}
+    else:
+        pipe.hdel(key, "burst", "rate", "tokens", "tokens_at")
+    pipe.hset(key, mapping=limits)
+    pipe.execute()
+
+
+def flow(client: Redis, target: str) -> Flow:
+    """Whether deliveries flow to a target, and if not, why and since when."""
+    fields = client.hmget(_key(target), ["state", "by_hand", "why", "since"])
+    state, by_hand, why, since = (None if f is None else f.decode() for f in fields)
+    if by_hand:
+        return Flow(target, "paused", "paused by hand", int(by_hand) * 1000)
+    if state is None:
+        hold = client.get(f"{PREFIX}hold:{quote(target, safe='')}")
+        return Flow(target, "open", "the CRM asked to wait (Retry-After)" if hold else "", None)
+    told: State = "probing" if state == "probing" else "paused"
+    return Flow(target, told, why or "", int(since or 0) * 1000)
+
+
+def pause(client: Redis, target: str) -> None:
+    """Deliver nothing to a target until `resume`; events go on being merged."""
+    seconds, _ = client.time()
+    client.hset(_key(target), "by_hand", seconds * 1000)
+
+
+def resume(client: Redis, target: str) -> bool:
+    """Let deliveries flow again at once, ramping up; whether the target was paused."""
+    return bool(_RESUME(client, [quote(target, safe="")]))
+
+
+def probe_due(client: Redis, target: str, prober: str, seconds: float) -> Cause | None:
+    """The cause of a target's pause, if it is time to probe it and nobody else does. The probe is
+    then the caller's, for at most `seconds`."""
+    cause = _PROBE(client, [quote(target, safe=""), prober, round(seconds * 1000)])
+    return cause.decode() if cause else None
+
+
+def probed(client: Redis, target: str, prober: str, *, succeeded: bool, why: str) -> bool:
+    """What came of a probe; whether the target is open now."""
+    args = [quote(target, safe=""), prober, int(succeeded), why[:500], PROBE_MOST * 1000]
+    return bool(_PROBED(client, args))
+
+
+def mended(cause: Cause, outcome: Outcome) -> bool:
+    """Whether a probe's outcome shows that the cause of a pause is gone.
+
+    Refusals and wrong addresses are gone when something is accepted; an outage and credentials
+    when anything else answers.
+    """
+    if cause in ("refusals", "misled"):
+        return outcome.meaning == "done"
+    return outcome.meaning in ("done", "refused", "misled")
+
+
+VERDICTS: Mapping[str, Verdict] = {
+    "done": "ok",
+    "refused": "refused",
+    "fault": "fault",
+    "not_now": "down",
+    "credentials": "credentials",
+    "misled": "misled",
+}
+"""What the meaning of a delivery says about its target."""
+
+
+def signature(outcome: Outcome) -> str:
+    """What makes two refusals the same: status and answer, digits and quoted texts left out."""
+    return f"{outcome.status}|{_without_particulars(outcome.answer or outcome.reason)}"[:500]
+
+
+_PARTICULARS = re.compile(r"\d+|\"[^\"]*\"|'[^']*'|`[^`]*`|“[^”]*”")
+
+
+def _without_particulars(value: Json) -> str:
+    if isinstance(value, dict):
+        inside = ",".join(f"{key}:{_without_particulars(value[key])}" for key in sorted(value))
+        return f"{{{inside}}}"
+    if isinstance(value, list):
+        return f"[{','.join(map(_without_particulars, value))}]"
+    return _PARTICULARS.sub("", str(value))
+
+
+def _key(target: str) -> str:
+    return f"{PREFIX}target:{quote(target, safe='')}"
