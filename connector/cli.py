@@ -10,7 +10,8 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
@@ -18,9 +19,10 @@ import click
 import requests
 from redis.exceptions import RedisError
 
-from connector import __version__, assemble, journal, logs, reports
+from connector import __version__, assemble, deadletters, flow, journal, logs, reports
 from connector.config import Config
 from connector.config import load as load_config
+from connector.deadletters import DeadLetter, Wanted
 from connector.errors import ConfigInvalid, MappingInvalid, RedisUnfit, SenderError
 from connector.journal import Entry
 from connector.mapping_verbs import mappings
@@ -28,6 +30,7 @@ from connector.model import Json, Name
 from connector.problems import did_you_mean
 from connector.redisdb import Redis, connect
 from connector.replay import Replay
+from connector.reports import SAME
 from connector.since import Since
 from connector.sources.base import Source
 from connector.terminal import complain, print_json, print_problems, print_table, say
@@ -313,7 +316,10 @@ def status(json_: bool) -> None:
         return
     say(f"{now['events']} events kept, {now['queued']} queued, {now['dead']} dead letters")
     print_table(["source", "kind"], ((s["name"], s["kind"]) for s in now["sources"]))
-    print_table(["target", "records waiting"], ((t["name"], t["waiting"]) for t in now["targets"]))
+    print_table(
+        ["target", "state", "records waiting"],
+        ((t["name"], t["state"], t["waiting"]) for t in now["targets"]),
+    )
     workers = now["workers"]
     say(
         f"{len(workers)} workers: {', '.join(workers)}" if workers else "no worker is running",
@@ -321,9 +327,156 @@ def status(json_: bool) -> None:
     )
     in_force = now["mappings"]
     say(
-        f"mapping set {in_force['number']} is in force; {in_force['folder']}",
-        "" if in_force["same"] else "yellow",
+        f"mapping set {in_force['number'] or '–'} is in force; the folder {in_force['folder']}",
+        "" if in_force["folder"] == SAME else "yellow",
     )
+
+
+# --- dead letters
+
+
+@main.group(invoke_without_command=True)
+@click.option("--reason", help="Only those whose reason holds this text.")
+@click.option("--resource", help="Only deliveries of this resource.")
+@click.option("--limit", type=click.IntRange(0), default=0, help="At most so many; 0: all.")
+@as_json
+@click.pass_context
+def dead(
+    context: click.Context, reason: str | None, resource: str | None, limit: int, json_: bool
+) -> None:
+    """Events and deliveries that were given up, and why."""
+    if context.invoked_subcommand is not None:
+        return
+    letters = deadletters.find(_redis(), Wanted((), reason, resource), limit)
+    rows = [{**letter.to_json(), "since": reports.iso(letter.since)} for letter in letters]
+    if json_:
+        print_json({"dead": rows})
+        return
+    reasons = Counter(row["reason"] for row in rows)
+    print_table(["how many", "reason"], ((n, text) for text, n in reasons.most_common()))
+    print_table(
+        ["since", "what", "reason", "status", "tries", "id"],
+        ((r["since"], r["what"], r["reason"], r["status"], r["attempts"], r["id"]) for r in rows),
+    )
+
+
+def _which_letters(command: Callable[..., None]) -> Callable[..., None]:
+    options = (
+        click.argument("ids", metavar="[ID…]", nargs=-1),
+        click.option("--all", "all_", is_flag=True, help="All of them."),
+        click.option("--reason", help="Those whose reason holds this text."),
+        click.option("--resource", help="Deliveries of this resource."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@dead.command("retry")
+@_which_letters
+@as_json
+def dead_retry(
+    ids: tuple[str, ...], all_: bool, reason: str | None, resource: str | None, json_: bool
+) -> None:
+    """Try again: events run through the mappings in force, deliveries become due."""
+    client, letters = _letters(ids, all_, reason, resource)
+    retried = deadletters.retry(client, letters, Replay(assemble.reconciler(_config(), client)))
+    _tell_count("retried", retried, json_)
+
+
+@dead.command("drop")
+@_which_letters
+@click.option("--why", required=True, help="Kept with what is dropped.")
+@as_json
+def dead_drop(
+    ids: tuple[str, ...],
+    all_: bool,
+    reason: str | None,
+    resource: str | None,
+    why: str,
+    json_: bool,
+) -> None:
+    """Give up for good. The reason is kept."""
+    client, letters = _letters(ids, all_, reason, resource)
+    now = reports.iso(time.time_ns() // 1000) or ""
+    _tell_count("dropped", deadletters.drop(client, letters, why, now), json_)
+
+
+def _letters(
+    ids: tuple[str, ...], all_: bool, reason: str | None, resource: str | None
+) -> tuple[Redis, list[DeadLetter]]:
+    if not (ids or all_ or reason or resource):
+        raise click.UsageError("say which: ID…, --all, --reason or --resource")
+    client = _redis()
+    letters = deadletters.find(client, Wanted(ids, reason, resource))
+    if not ids:
+        return client, letters
+    chosen = {id_: _by_prefix(letters, id_) for id_ in ids}
+    return client, list({letter.id: letter for letter in chosen.values()}.values())
+
+
+def _by_prefix(letters: Sequence[DeadLetter], prefix: str) -> DeadLetter:
+    """The dead letter with that id, or the only one whose id begins so."""
+    fitting = [letter for letter in letters if letter.id.startswith(prefix)]
+    whole = [letter for letter in fitting if letter.id == prefix]
+    if not fitting:
+        _fail(f"no dead letter begins with {prefix}")
+    if len(fitting) > 1 and not whole:
+        names = ", ".join(letter.id for letter in fitting[:5])
+        _fail(f"{prefix} is the beginning of several dead letters: {names}")
+    return (whole or fitting)[0]
+
+
+def _tell_count(word: str, count: int, json_: bool) -> None:
+    if json_:
+        print_json({word: count})
+    else:
+        say(f"{count} {word}")
+
+
+# --- targets
+
+
+@main.group(invoke_without_command=True)
+@as_json
+@click.pass_context
+def targets(context: click.Context, json_: bool) -> None:
+    """The targets: whether deliveries flow to them, and if not, why and since when."""
+    if context.invoked_subcommand is not None:
+        return
+    rows = reports.targets(_redis(), _config())
+    if json_:
+        print_json({"targets": rows})
+        return
+    print_table(
+        ["target", "state", "why", "since", "records waiting"],
+        ((r["name"], r["state"], r["why"], r["since"], r["waiting"]) for r in rows),
+    )
+
+
+@targets.command("pause")
+@click.argument("name")
+def targets_pause(name: str) -> None:
+    """Deliver nothing to a target until `resume`. Events are received and merged all the same."""
+    client = _redis()
+    flow.pause(client, _target(name))
+    say(f"{name} is paused")
+
+
+@targets.command("resume")
+@click.argument("name")
+def targets_resume(name: str) -> None:
+    """Let deliveries to a target flow again, at once."""
+    client = _redis()
+    was = flow.resume(client, _target(name))
+    say(f"{name} is open again" if was else f"{name} was not paused")
+
+
+def _target(name: str) -> str:
+    known = _config().targets
+    if name not in known:
+        _fail(f"no target {name!r} is configured; {did_you_mean(name, known)}")
+    return name
 
 
 # --- as the vendor would

@@ -122,7 +122,9 @@ local function note(target, r, verdict, signature, why)
     end
     redis.call('SADD', refused, r)
     local most = tonumber(redis.call('HGET', key, 'refusals') or '20')
-    if redis.call('SCARD', refused) >= most then
+    -- what was under way when the target paused for it goes the same way
+    local paused_for_it = redis.call('HGET', key, 'cause') == 'refusals'
+    if redis.call('SCARD', refused) >= most or paused_for_it then
       pause(target, 'refusals', why)
       send_back(target, resource)
       return true

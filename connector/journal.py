@@ -373,6 +373,31 @@ def newest_first(client: Redis, since: Micros | None = None, page: int = 1000) -
         start += len(serials)
 
 
+def over(client: Redis, oldest: Micros, most: int) -> int:
+    """How many of the oldest events were received before `oldest`, or are beyond the `most`."""
+    before = int(client.zcount(f"{PREFIX}events", "-inf", f"({oldest}"))
+    return max(before, count(client) - most, 0)
+
+
+def oldest_first(client: Redis, start: int, limit: int) -> list[Entry]:
+    """Entries without bodies by time of receipt, from the `start`th oldest on."""
+    if limit <= 0:
+        return []
+    serials = client.zrange(f"{PREFIX}events", start, start + limit - 1)
+    return headers(client, [int(serial) for serial in serials])
+
+
+def forget(client: Redis, entries: Sequence[Entry], remembered: int) -> None:
+    """Drop entries; that they were here is known for `remembered` seconds more."""
+    pipe = client.pipeline(transaction=True)
+    for entry in entries:
+        pipe.delete(f"{PREFIX}e:{entry.serial}")
+        pipe.zrem(f"{PREFIX}events", entry.serial)
+        identity_ = identity(entry.event.source, entry.event.id)
+        pipe.expire(f"{PREFIX}i:".encode() + identity_, remembered)
+    pipe.execute()
+
+
 def count(client: Redis) -> int:
     """How many events are kept."""
     return int(client.zcard(f"{PREFIX}events"))
@@ -381,6 +406,11 @@ def count(client: Redis) -> int:
 def queued(client: Redis) -> int:
     """How many events no worker has merged yet."""
     return int(client.scard(f"{PREFIX}queued"))
+
+
+def in_hand(client: Redis) -> set[bytes]:
+    """What any worker, ours or RQ's, has claimed and not finished, as `job:execution`."""
+    return set(client.zrange("rq:wip:connector", 0, -1))
 
 
 # --- how an entry is written down

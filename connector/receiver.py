@@ -29,6 +29,10 @@ log = logging.getLogger(__name__)
 PROBE_SECONDS = 1.0
 """How often the spool is drained, and with it Redis probed."""
 
+FULL_AT, TAKES_AGAIN_AT = 0.85, 0.80
+"""Shares of Redis' memory: above the first events go to the spool, so that workers keep room to
+drain what fills it; below the second they go to Redis again."""
+
 
 class Intake:
     """Where verified events go: Redis, or the spool while Redis is away."""
@@ -60,21 +64,33 @@ class Intake:
     def drain_forever(self) -> None:
         """Move spooled events on, in order, as soon as Redis takes them; for a thread."""
         while not self._ended.wait(PROBE_SECONDS):
-            self.drain()
+            try:
+                self.drain()
+            except Exception:  # the next turn may fare better; without turns nothing drains
+                log.exception("draining the spool")
 
     def drain(self) -> None:
-        """Move on what is spooled, if Redis takes it."""
+        """Move on what is spooled, if Redis takes it; or begin to spool before it is full."""
         if self.spool is None:
             return
         try:
+            if self._share_used() > (TAKES_AGAIN_AT if self._spooling else FULL_AT):
+                if not self._spooling:
+                    log.warning("Redis is nearly full; events go to the spool")
+                self._spooling = True
+                return
             while self.spool.drain(lambda events: journal.store(self.client, events)):
                 continue
             if self._spooling:
-                self.client.ping()
                 self._spooling = False
                 log.warning("Redis takes events again; the spool is empty")
         except (RedisError, sqlite3.Error) as error:
             log.info("the spool waits: %s", error)
+
+    def _share_used(self) -> float:
+        memory = self.client.info("memory")
+        most = memory.get("maxmemory") or 0
+        return float(memory["used_memory"] / most) if most else 0.0
 
     def end(self) -> None:
         """Stop draining."""

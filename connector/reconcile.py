@@ -192,15 +192,20 @@ class Reconciler:
         """What is to be done about each leased record. Also makes the empty records that
         `missing: create` asks for."""
         leased_at = time.monotonic()
-        wanted = {name for lease in leases for name in references(lease.state)}
-        links = {state.name: self._link(state) for state in store.read(self.client, sorted(wanted))}
         works = []
-        for lease in leases:
-            decided = plan(lease, links, whole=self.resource(lease.name).send == "all")
+        for lease, decided in zip(leases, self.decide(leases), strict=True):
             for name in decided.create:
                 store.ensure(self.client, name)
             works.append(Work(lease, decided, leased_at))
         return works
+
+    def decide(self, leases: Sequence[Lease]) -> list[Plan]:
+        """What there is to do about each record, as those that it refers to stand. Reads only."""
+        wanted = {name for lease in leases for name in references(lease.state)}
+        links = {state.name: self._link(state) for state in store.read(self.client, sorted(wanted))}
+        return [
+            plan(lease, links, whole=self.resource(lease.name).send == "all") for lease in leases
+        ]
 
     def _link(self, state: State) -> str | int | None:
         """The id by which other records refer to this one in the CRM; None until it is there."""

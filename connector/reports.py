@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 
-from connector import journal
-from connector.assemble import build_set
+from connector import flow, journal
+from connector.assemble import build_set, folder_set
 from connector.config import Config
+from connector.errors import MappingInvalid
 from connector.journal import Entry
 from connector.mapping import published
 from connector.mapping.load import MappingSet
@@ -76,15 +77,15 @@ def _with_states(client: Redis, entries: Iterator[Entry]) -> Iterator[tuple[Entr
 
 
 def state_of(entry: Entry, standings: Mapping[Name, Standing]) -> str:
-    """queued | done | waiting | unmapped | dead. A merged event is as far as its records are."""
+    """queued | done | waiting | unmapped | dead. A merged event is as far as its records are:
+    it waits while one of them does, for this event's words or for whatever came after them."""
     if entry.state != "merged":
         return entry.state
-    behind = [
-        standings[t.name] for t in entry.touched if standings[t.name].generation < t.generation
-    ]
-    if any(standing.dead and standing.due is None for standing in behind):
+    told = [(standings[touched.name], touched.generation) for touched in entry.touched]
+    if any(s.dead and s.due is None and s.generation < generation for s, generation in told):
         return "dead"
-    return "waiting" if behind else "done"
+    waits = any(s.due is not None or s.generation < generation for s, generation in told)
+    return "waiting" if waits else "done"
 
 
 def event_json(entry: Entry, state: str) -> dict[str, Json]:
@@ -204,12 +205,44 @@ def status(client: Redis, config: Config, workers: Iterable[str]) -> dict[str, J
         "events": journal.count(client),
         "queued": journal.queued(client),
         "workers": sorted(workers),
-        "targets": [
-            {"name": name, "waiting": store.waiting(client, name)} for name in config.targets
-        ],
+        "targets": targets(client, config),
         "dead": dead,
-        "mapping_set": published.number_in_force(client),
+        "mappings": _mappings(client, config),
     }
+
+
+SAME = "holds the same"
+
+
+def _mappings(client: Redis, config: Config) -> dict[str, Json]:
+    """Which set is in force, and how the folder compares with it."""
+    number = published.number_in_force(client)
+    in_force = None
+    if number is not None:
+        in_force = published.fetch(client, number, lambda texts: build_set(config, texts))
+    try:
+        same = in_force is not None and folder_set(config).hash == in_force.hash
+        folder = SAME if same else "differs from it"
+    except MappingInvalid as error:
+        folder = f"is broken ({len(error.problems)} errors)"
+    return {"number": number, "hash": in_force.hash if in_force else None, "folder": folder}
+
+
+def targets(client: Redis, config: Config) -> list[dict[str, Json]]:
+    """Each target: whether deliveries flow to it, and how many records wait."""
+    rows = []
+    for name in config.targets:
+        now = flow.flow(client, name)
+        rows.append(
+            {
+                "name": name,
+                "state": now.state,
+                "why": now.why or None,
+                "since": iso(now.since),
+                "waiting": store.waiting(client, name),
+            }
+        )
+    return rows
 
 
 # --- how things are said

@@ -152,4 +152,6 @@ def _look_after(config: Config, client: Redis, counters: Counters) -> None:
         except MappingInvalid as error:
             log.error("no mappings are in force, and the folder's cannot be used: %s", error)
             in_force = True  # said once; the folder is read again at the next start
+        except Exception:  # upkeep goes on whatever happens to one turn of it
+            log.exception("upkeep")
         pause.wait(FLUSH_SECONDS)

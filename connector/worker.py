@@ -33,7 +33,7 @@ from redis.exceptions import RedisError
 from rq import Worker as RqWorker
 from rq.serializers import JSONSerializer
 
-from connector import assemble, flow, journal
+from connector import assemble, flow, journal, retention
 from connector.config import Config
 from connector.errors import MappingInvalid, RedisUnfit
 from connector.journal import Claim, Entry
@@ -368,6 +368,7 @@ class Worker:
                 registered = registered or self._register()
                 registered.heartbeat(int(MISSING_AFTER * 4))
                 sweep(client, self.name)
+                retention.forget(client, self._config.retention)
             except RedisError as error:
                 log.warning("maintenance: Redis is away (%s)", error)
             except Exception:
@@ -426,7 +427,7 @@ def put_folder_in_force(config: Config, client: Redis) -> int:
             raise
         log.error("the mappings folder is broken, the set in force stays: %s", error)
         return number
-    return published.put_in_force(client, folder)
+    return published.put_in_force(client, folder).number
 
 
 def judge_redis(client: Redis) -> None:

@@ -18,6 +18,7 @@ from connector.model import Place, Problem
 
 _LINE_END = re.compile(r"[\r\n]")
 _NO_BLANK = re.compile(r"^\s*(?:- +)*([^\s:#\"'\[\]{},&*!|>%@`-][^\s:]*):(?=[^\s/])(?!.*:(?:\s|$))")
+_CALLS = re.compile(r"'[^'\r\n]*'|\"[^\"\r\n]*\"|(?P<name>[A-Za-z_]\w*)\(|\(|\)")
 _KEY_AND_VALUE = re.compile(r"(?:^|[\s{,])(?:\"[^\"]*\"|'[^']*'|[^\s\"'].*?):\s+\S")
 
 
@@ -59,10 +60,6 @@ class _Complaint:
         rest = self.text[index:]
         if not rest.strip():
             return "the end of the file"
-        if rest[0] == "\t":
-            return "a tab"
-        if rest[0] in "\r\n":
-            return "the end of the line"
         return self.shown(rest.split(maxsplit=1)[0], 20)
 
     def shown(self, text: str, length: int = 60) -> str:
@@ -109,7 +106,7 @@ def explain(
         if fragment in said:
             index = complaint.since if whole else complaint.at
             return complaint.tell(message.format(found=complaint.found(index)), hint, index)
-    return complaint.tell(
+    return complaint.tell(  # a net for what another libyaml may say
         f"{complaint.found()} cannot stand here ({complaint.problem})",
         "look for a missing quote, bracket or indentation in this line and the one before",
     )
@@ -215,6 +212,11 @@ def _unclosed(complaint: _Complaint) -> list[Problem]:
         return complaint.tell(
             f"the {opening} that opens here is never closed", f"add the {closing}", since
         )
+    if (call := open_call(text[since + 1 : at])) is not None:
+        written = text[since + 1 + call : _call_end(text, since + 1 + call)]
+        return complaint.tell(
+            *cut_at_comma(written if complaint.show else "", opening + closing), since + 1 + call
+        )
     if (quote := _just_closed(complaint)) is not None:
         return _after_quote(complaint, quote)
     opened = complaint.place(since).line
@@ -223,6 +225,39 @@ def _unclosed(complaint: _Complaint) -> list[Problem]:
         f"the {opening} was opened in line {opened}; "
         "text that holds , : [ ] { } needs quotes within it",
     )
+
+
+def open_call(text: str) -> int | None:
+    """Where a function is called in the text whose bracket the text does not close, if any is.
+
+    Quoted parts do not count.
+    """
+    opened: list[int] = []
+    for part in _CALLS.finditer(text):
+        if part["name"] is not None:
+            opened.append(part.start())
+        elif part[0] == ")" and opened:
+            opened.pop()
+    return opened[0] if opened else None
+
+
+def cut_at_comma(written: str, brackets: str) -> tuple[str, str]:
+    """Message and hint for an expression in brackets without quotes; `written` may be empty."""
+    quotes = f": {_double_quoted(' '.join(written.split()))}" if written else ""
+    return (
+        "an expression without quotes is cut at its first comma or bracket",
+        f"a text with a comma inside {brackets} needs quotes{quotes}",
+    )
+
+
+def _call_end(text: str, start: int) -> int:
+    """Where the call that begins at `start` ends on its line."""
+    end = _LINE_END.search(text, start)
+    line = text[start : end.start() if end else len(text)]
+    for close in re.finditer(r"\)", line):
+        if open_call(line[: close.end()]) is None:
+            return start + close.end()
+    return start + len(line)
 
 
 def _after_quote(complaint: _Complaint, quote: int) -> list[Problem]:

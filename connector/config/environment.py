@@ -47,7 +47,7 @@ class Substituted:
 
     def written(self, path: Path) -> Path:
         """The path with its keys as they stand in the file."""
-        for length in range(len(path), -1, -1):
+        for length in range(len(path), 0, -1):
             if path[:length] in self._written:
                 return (*self._written[path[:length]], *path[length:])
         return path

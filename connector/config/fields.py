@@ -110,9 +110,6 @@ class Key(fields.Field[Any]):
         self.default = default
         self.nullable = nullable
 
-    def make_error(self, key: str, **_: Any) -> ValidationError:
-        return ValidationError([Issue(f"{key}: {self.wants}", at_key=True)])
-
     def _validate_missing(self, value: Any) -> None:
         if value is missing and self.required:
             raise wrong("is missing", f"give {self.wants}", at_key=True)

@@ -62,7 +62,8 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> C
             [Problem("the file is no map of keys", "e.g. timezone: …", Place(str(file), 1, 1))]
         )
     if "redis_url" not in tree and environ.get("REDIS_URL"):
-        tree["redis_url"] = Scalar(environ["REDIS_URL"], environ["REDIS_URL"], ("REDIS_URL",))
+        url = environ["REDIS_URL"]
+        tree = {**tree, "redis_url": Scalar(url, url, ("REDIS_URL",))}
     problems = list(substituted.problems)
     broken: list[KeyPath] = []
     try:
@@ -72,17 +73,17 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> C
         for key_path, issue in _issues(error.messages, ()):
             broken.append(key_path)
             problems.append(_problem(substituted, key_path, issue))
-    warnings = [*_doubts(data, substituted)]
+    warnings = list(_doubts(data, substituted))
     drafts: dict[str, dict[str, Draft]] = {}
     for target in data.get("targets") or {}:
         drafts[target], verdicts = _resources(target, data["targets"][target], broken)
         for verdict in verdicts:
-            kind = warnings if verdict.doubtful else problems
-            kind.append(_problem(substituted, verdict.path, verdict.issue))
-    told = _in_order([warning for warning in warnings if warning not in problems])
+            told = warnings if verdict.doubtful else problems
+            told.append(_problem(substituted, verdict.path, verdict.issue))
+    doubts = _in_order([warning for warning in warnings if warning not in problems])
     if problems:
-        raise ConfigInvalid(_in_order(problems), told)
-    return _config(file, data, drafts, tuple(told))
+        raise ConfigInvalid(_in_order(problems), doubts)
+    return _config(file, data, drafts, tuple(doubts))
 
 
 def _document(file: Path) -> Document:
@@ -141,9 +142,10 @@ def _doubts(data: Mapping[str, Any], substituted: Substituted) -> Iterator[Probl
         if not data.get(key):
             yield _problem(substituted, (key,), Issue(f"none: {what}", at_key=True))
     for name, source in (data.get("sources") or {}).items():
-        if source and name in SOURCES and name != source["kind"]:
+        kind = (source or {}).get("kind", name)
+        if name in SOURCES and name != kind:
             issue = Issue(
-                f"a {source['kind']} account by the name of another kind",
+                f"a {kind} account by the name of another kind",
                 f"in a mapping `source: {name}` means the kind; choose another name",
                 at_key=True,
             )

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import jmespath
@@ -40,12 +40,16 @@ class Secret(str):
 
 
 class Url(str):
-    """An address that may hold a password: whole when used, without it in a repr."""
+    """An address that may hold a password, or a key in its path: whole when used, not in a repr."""
 
     __slots__ = ()
 
     def __repr__(self) -> str:
-        return repr(self.shown)
+        scheme, mark, rest = self.shown.partition("://")
+        host, slash, _ = rest.partition("/")
+        return repr(
+            f"{scheme}{mark}{host}/…" if slash and scheme.startswith("http") else self.shown
+        )
 
     @property
     def shown(self) -> str:
@@ -54,7 +58,7 @@ class Url(str):
         user, at, host = parts.netloc.rpartition("@")
         if at:
             user = f"{user.partition(':')[0]}:***@" if ":" in user else f"{user}@"
-        return urlunsplit((parts.scheme, f"{user}{host}", parts.path, "", ""))
+        return f"{parts.scheme}://{user}{host}{parts.path}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +192,7 @@ class Login:
     is a template of `{token}`, sent as `header`.
     """
 
-    call: Call
+    call: Call = field(repr=False)
     token: Expression
     expires: Expression | None = None
     header: str = "Authorization"

@@ -28,7 +28,7 @@ from connector.config.grammar import (
 )
 from connector.config.model import Expression, RateLimit, Secret, Step, Url
 from connector.model import Json
-from connector.problems import did_you_mean
+from connector.problems import nearest
 
 
 class Jmespath(Key):
@@ -175,11 +175,12 @@ class Zone(Key):
     def read(self, value: Tree) -> zoneinfo.ZoneInfo:
         if not isinstance(value, Scalar):
             raise self.unfit(value)
-        known = zoneinfo.available_timezones()
-        if value.text not in known:
-            hint = did_you_mean(value.text, sorted(known)) if not value.variables else ""
-            raise self.unfit(value, hint if hint.startswith("did") else "")
-        return zoneinfo.ZoneInfo(value.text)
+        try:
+            return zoneinfo.ZoneInfo(value.text)
+        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+            known = sorted(zoneinfo.available_timezones())
+            close = None if value.variables else nearest(value.text, known)
+            raise self.unfit(value, f"did you mean {close!r}?" if close else "") from None
 
 
 class Address(Key):

@@ -27,7 +27,7 @@ Invariants:
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -332,6 +332,18 @@ return #ARGV - 1
 """
 )
 
+_SETTLE = Script(
+    """
+-- ARGV: target, r, generation, blob: of a record that is dead and not under way
+local R = ARGV[1] .. ':' .. ARGV[2]
+if redis.call('GETRANGE', 'c:m:' .. R, 0, 7) ~= ARGV[3]
+  or redis.call('ZSCORE', 'c:dirty:' .. ARGV[1], ARGV[2])
+  or redis.call('ZREM', 'c:dead', 'r' .. R) == 0 then return 0 end
+redis.call('SET', 'c:d:' .. R, ARGV[4])
+return 1
+"""
+)
+
 _ENSURE = Script(
     ROOM
     + NOW_MS
@@ -435,6 +447,24 @@ def release(client: Redis, releases: Sequence[Release]) -> list[bool]:
     return [bool(reply) for reply in _RELEASE(client, args)]
 
 
+def touch(client: Redis, names: Sequence[Name]) -> None:
+    """Make records due at once, as something new would; the dead among them too."""
+    for name in names:
+        _TOUCH(client, [quote(name.target, safe=""), member_of(name)])
+        client.zrem(f"{PREFIX}dead", f"r{key_of(name)}")
+
+
+def settle_as_is(client: Redis, state: State, note: str) -> bool:
+    """Count a dead record as up to date although the CRM never took it, with a note that says so.
+    False when it has moved on meanwhile."""
+    told = replace(
+        state.delivered, generation=state.generation, dead=None, warnings=(note,), attempts=0
+    )
+    blob = f"{told.generation:08x}".encode() + pack_delivered(told)
+    args: list[str | bytes] = [quote(state.name.target, safe=""), member_of(state.name)]
+    return bool(_SETTLE(client, [*args, f"{state.generation:08x}", blob]))
+
+
 def ensure(client: Redis, name: Name) -> bool:
     """An empty record to be created in the CRM, where nothing is known of `name` yet."""
     args = [quote(name.target, safe=""), member_of(name), pack_merged(Merged())]
@@ -460,6 +490,22 @@ def relink(client: Redis, page: int = 500) -> int:
 def serials(client: Redis, name: Name) -> list[int]:
     """The journal numbers of the events that went into a record, in order of arrival."""
     return sorted(int(member) for member in client.smembers(f"{PREFIX}from:{key_of(name)}"))
+
+
+def forget_event(client: Redis, names: Sequence[Name], serial: int) -> None:
+    """An event that is no longer kept: what it said stays, that it said it is dropped."""
+    pipe = client.pipeline(transaction=False)
+    for name in names:
+        pipe.srem(f"{PREFIX}from:{key_of(name)}", serial)
+    pipe.execute()
+
+
+def serials_of(client: Redis, names: Sequence[Name]) -> list[list[int]]:
+    """As `serials`, for several records at once, in the order asked for."""
+    pipe = client.pipeline(transaction=False)
+    for name in names:
+        pipe.smembers(f"{PREFIX}from:{key_of(name)}")
+    return [sorted(map(int, members)) for members in pipe.execute()]
 
 
 def waiting(client: Redis, target: str) -> int:
