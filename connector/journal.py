@@ -23,6 +23,7 @@ Invariants:
 from __future__ import annotations
 
 import json
+import logging
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -31,8 +32,15 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, Literal
 
+from rq import Queue
+from rq.exceptions import DeserializationError, NoSuchJobError
+from rq.job import Job, JobStatus
+from rq.serializers import JSONSerializer
+
 from connector.model import Event, Json, Micros, Name, Place, Problem
 from connector.redisdb import NOW_MS, PREFIX, ROOM, Redis, Script
+
+log = logging.getLogger(__name__)
 
 QUEUE = "connector"
 JOB = "connector.jobs.event"
@@ -272,6 +280,31 @@ def claim(
         else:
             strange.append(job.decode())
     return Claimed(tuple(claims), tuple(strange))
+
+
+def adopt(client: Redis, worker: str, job: str, execution: str) -> Claim | None:
+    """A claimed job that somebody enqueued by RQ's own means: the event that it names.
+
+    None for a job that is none of ours, or names an event that is not kept: RQ then has it among
+    its failed ones, with the reason.
+    """
+    reason = "the job is gone"
+    try:
+        found = Job.fetch(job, connection=client, serializer=JSONSerializer)
+        arguments = [str(argument) for argument in found.args]
+        entry = find(client, *arguments) if found.func_name == JOB and len(arguments) == 2 else None
+        if entry is not None:
+            return Claim(entry, job, execution)
+        reason = f"{found.func_name}{tuple(arguments)} names no event of the journal"
+        found.set_status(JobStatus.FAILED)
+        queue = Queue(QUEUE, connection=client, serializer=JSONSerializer)
+        queue.failed_job_registry.add(found, exc_string=reason)
+    except (NoSuchJobError, DeserializationError) as error:
+        reason = f"{type(error).__name__}: {error}"
+    log.error("job %s in our queue was not run: %s", job, reason)
+    client.zrem(f"rq:wip:{QUEUE}", f"{job}:{execution}")
+    client.srem(f"{PREFIX}claims:{worker}", f"{job}:{execution}")
+    return None
 
 
 def finish(client: Redis, entries: Sequence[Entry]) -> None:

@@ -180,13 +180,13 @@ class Worker:
         hand = self._hand
         self._collect()
         if not hand.claims:
-            claimed = journal.claim(
-                self.client, self.name, secrets.token_hex(8), BATCH, hand.finished
-            )
+            execution = secrets.token_hex(8)
+            claimed = journal.claim(self.client, self.name, execution, BATCH, hand.finished)
             hand.finished.clear()
             hand.claims.extend(claimed.claims)
             for job in claimed.strange:
-                log.error("job %s in our queue names no event of the journal; left to RQ", job)
+                adopted = journal.adopt(self.client, self.name, job, execution)
+                hand.claims.extend([adopted] if adopted else [])
         leases: list[Lease] = []
         claims = len(hand.claims)
         if claims:
