@@ -1,7 +1,11 @@
 # make demo: the whole system on this machine.  make test: every test.  Both install what they need.
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 JOBS ?= 2
+
+GET_VENV = if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
+  then apt-get update -qq && apt-get install -y -qq python3-venv; \
+  else echo "install the package python3-venv first"; exit 2; fi
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test lint types check docs clean
@@ -10,8 +14,10 @@ help:  ## Say what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
 .venv/installed: pyproject.toml requirements.lock
-	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is needed: install Python 3.11 or newer, or say PYTHON=…"; exit 2; }
-	$(PYTHON) -m venv .venv
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed; say which with PYTHON=…"; exit 2; }
+	@# Debian ships venv apart from Python: where it is missing and may be had, it is installed
+	$(PYTHON) -m venv .venv || { rm -rf .venv; $(GET_VENV) && $(PYTHON) -m venv .venv; }
 	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@

@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,8 +113,19 @@ class _System:
     web_url: str
     crm_url: str
     crm_token: str
-    config_path: Path
+    folder: Path
+    processes: Mapping[str, subprocess.Popen[bytes]]
     environ: Mapping[str, str]
+
+    def see_all_alive(self) -> None:
+        """Raises _Failed with the last words of a process that has ended."""
+        ended = [name for name, process in self.processes.items() if process.poll() is not None]
+        if ended:
+            raise _Failed(f"{', '.join(ended)} ended\n{self.last_words(ended)}")
+
+    def last_words(self, names: Iterable[str]) -> str:
+        """The ends of the logs of these processes."""
+        return "\n".join(f"--- {name}\n{_tail(self.folder / f'{name}.log')}" for name in names)
 
     def crm(self, path: str) -> Json:
         """What the CRM answers to a GET."""
@@ -158,10 +169,11 @@ def _start(stack: ExitStack, folder: Path, port: int, crm_port: int) -> _System:
         f"http://{LOOPBACK}:{port}",
         f"http://{LOOPBACK}:{crm_port}",
         token,
-        config_path,
+        folder,
+        processes,
         environ,
     )
-    _wait_until_ready(system, processes, folder)
+    _wait_until_ready(system)
     return system
 
 
@@ -192,16 +204,12 @@ def _process(
         lifeline.cut()
 
 
-def _wait_until_ready(
-    system: _System, processes: Mapping[str, subprocess.Popen[bytes]], folder: Path
-) -> None:
+def _wait_until_ready(system: _System) -> None:
     deadline = time.monotonic() + START_SECONDS
     while not (_answers(f"{system.web_url}/readyz") and _answers(f"{system.crm_url}/openapi.json")):
-        ended = [name for name, process in processes.items() if process.poll() is not None]
-        if ended or time.monotonic() > deadline:
-            tails = (f"--- {name}\n{_tail(folder / f'{name}.log')}" for name in ended or processes)
-            what = f"{', '.join(ended)} ended at once" if ended else "not ready in time"
-            raise _Failed(f"the demo could not start: {what}\n" + "\n".join(tails))
+        system.see_all_alive()
+        if time.monotonic() > deadline:
+            raise _Failed(f"not ready in time\n{system.last_words(system.processes)}")
         time.sleep(0.1)
 
 
@@ -269,6 +277,7 @@ def _wait_until_synced(
     client = connect(system.config.redis_url)
     deadline = time.monotonic() + SYNC_SECONDS
     while True:
+        system.see_all_alive()
         try:
             found = reports.events(client, reports.Query(limit=0))
         except RedisError as error:
