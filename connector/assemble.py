@@ -5,11 +5,10 @@ The only place that knows every room; nothing here does any work.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from connector.config import Config
+from connector.mapping import published
 from connector.mapping.load import MappingSet, load_set, set_from_texts
-from connector.mapping.published import InForce
+from connector.mapping.published import InForce, Kept
 from connector.reconcile import Reconciler
 from connector.redisdb import Redis
 from connector.sources import open_source
@@ -42,19 +41,28 @@ def folder_set(config: Config) -> MappingSet:
     )
 
 
-def build_set(config: Config, texts: Mapping[str, str]) -> MappingSet:
-    """A mapping set of its texts, as Redis keeps them, compiled for this installation."""
+def build_set(config: Config, kept: Kept) -> MappingSet:
+    """A mapping set as Redis keeps it, compiled for this installation. Raises MappingInvalid."""
     return set_from_texts(
-        texts,
+        kept.texts,
         sources=source_kinds(config),
         targets=list(config.targets),
-        timezone=config.timezone,
+        timezone=kept.timezone,
     )
 
 
 def in_force(config: Config) -> InForce:
-    """The set in force, read from Redis when its number changes."""
-    return InForce(lambda texts: build_set(config, texts))
+    """The set in force, read from Redis when another is put into force."""
+    return InForce(lambda kept: build_set(config, kept), lambda: folder_set(config))
+
+
+def ensure_in_force(config: Config, client: Redis) -> int:
+    """The number of the set in force. The folder's is put into force where Redis has none, and
+    only then: what the files say later takes effect when somebody publishes it.
+
+    Raises MappingInvalid when there is no set to work by.
+    """
+    return published.ensure(client, lambda: folder_set(config))
 
 
 def reconciler(config: Config, client: Redis) -> Reconciler:

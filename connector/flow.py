@@ -22,14 +22,13 @@ Invariants:
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import quote
 
 from connector.config import TargetConfig
-from connector.model import Json, Micros, Outcome
+from connector.model import Micros, Outcome
 from connector.redisdb import NOW_MS, PREFIX, Redis, Script
 
 State = Literal["open", "paused", "probing"]
@@ -272,23 +271,6 @@ VERDICTS: Mapping[str, Verdict] = {
     "misled": "misled",
 }
 """What the meaning of a delivery says about its target."""
-
-
-def signature(outcome: Outcome) -> str:
-    """What makes two refusals the same: status and answer, digits and quoted texts left out."""
-    return f"{outcome.status}|{_without_particulars(outcome.answer or outcome.reason)}"[:500]
-
-
-_PARTICULARS = re.compile(r"\d+|\"[^\"]*\"|'[^']*'|`[^`]*`|“[^”]*”")
-
-
-def _without_particulars(value: Json) -> str:
-    if isinstance(value, dict):
-        inside = ",".join(f"{key}:{_without_particulars(value[key])}" for key in sorted(value))
-        return f"{{{inside}}}"
-    if isinstance(value, list):
-        return f"[{','.join(map(_without_particulars, value))}]"
-    return _PARTICULARS.sub("", str(value))
 
 
 def _key(target: str) -> str:

@@ -147,6 +147,11 @@ class Delivery:
     `changed` are those that differ from what was last delivered: all of them for a record never
     delivered or in doubt. `link` is the CRM's own id where one is known. `number` is the number of
     the next call (part of the idempotency key).
+
+    `in_doubt`: the last write was never answered, or a worker died in it. `intended` is what was
+    written down before that write. `write` names the fields whose policy is not `always`;
+    `baseline` is the last outcome's. `untold` are fields that the mappings name and no event has
+    told of yet. `deltas` are sets of which no whole list was ever seen; they are not in `fields`.
     """
 
     name: Name
@@ -156,6 +161,12 @@ class Delivery:
     link: str | int | None
     delivered: bool
     number: int
+    in_doubt: bool = False
+    intended: Json = None
+    write: Mapping[str, Write] = field(default_factory=dict)
+    baseline: Mapping[str, str] = field(default_factory=dict)
+    untold: frozenset[str] = frozenset()
+    deltas: Mapping[str, Delta] = field(default_factory=dict)
 
 
 Meaning = Literal[
@@ -187,6 +198,11 @@ class Outcome:
 
     `unknown`: the last call was sent and no answer came, so the CRM may or may not have it.
     `number` is the number of the next call. `retry_after` in seconds, where the CRM named one.
+
+    `unlinked`: the old link leads nowhere, so `link` None means none. `baseline` gives, for the
+    fields that are to be left alone once edited, a digest of what the CRM held after the delivery
+    that wrote them; None where nothing new was read. `withheld` are the edits of people that were
+    found and kept, with what the CRM holds. `sets` are the whole lists that `deltas` came to.
     """
 
     meaning: Meaning
@@ -199,3 +215,7 @@ class Outcome:
     retry_after: float | None = None
     calls: tuple[CallLog, ...] = ()
     warnings: tuple[str, ...] = ()
+    unlinked: bool = False
+    baseline: Mapping[str, str] | None = None
+    withheld: Mapping[str, Json] = field(default_factory=dict)
+    sets: Mapping[str, Json] = field(default_factory=dict)

@@ -29,15 +29,27 @@ from connector.errors import EventUnreadable, LeaseLost
 from connector.journal import Entry, Touched
 from connector.mapping.load import MappingSet
 from connector.mapping.published import InForce
-from connector.model import Applied, CallLog, Change, Delivery, Event, Name, Outcome, Problem, Ref
+from connector.model import (
+    Applied,
+    CallLog,
+    Change,
+    Delivery,
+    Event,
+    Json,
+    Name,
+    Outcome,
+    Problem,
+    Ref,
+)
 from connector.records import store
-from connector.records.desired import Plan, plan, references
+from connector.records.desired import Manners, Plan, plan, references
 from connector.records.merge import merge, stamp_of
 from connector.records.state import Dead, Delivered, Stamp
 from connector.records.store import Lease, Release, State, Write
 from connector.redisdb import Redis
 from connector.sources.base import Source
 from connector.targets.http import Http
+from connector.targets.reasons import likeness
 from connector.targets.target import Target
 
 log = logging.getLogger(__name__)
@@ -203,9 +215,16 @@ class Reconciler:
         """What there is to do about each record, as those that it refers to stand. Reads only."""
         wanted = {name for lease in leases for name in references(lease.state)}
         links = {state.name: self._link(state) for state in store.read(self.client, sorted(wanted))}
-        return [
-            plan(lease, links, whole=self.resource(lease.name).send == "all") for lease in leases
-        ]
+        return [plan(lease, links, self._manners(lease.name)) for lease in leases]
+
+    def _manners(self, name: Name) -> Manners:
+        resource = self.resource(name)
+        replaces = resource.send == "all"
+        readable = resource.read is not None or resource.upsert.search is not None
+        if not (replaces and readable):
+            return Manners(replaces, readable)
+        _, mapping_set = self.in_force.get(self.client)
+        return Manners(replaces, readable, mapping_set.fields_of(name.target, name.resource))
 
     def _link(self, state: State) -> str | int | None:
         """The id by which other records refer to this one in the CRM; None until it is there."""
@@ -229,13 +248,29 @@ class Reconciler:
         """
         if work.plan.delivery is None:
             return self._release_without_call(work)
-        target = self.targets[work.lease.name.target]
         try:
-            outcome = target.deliver(work.plan.delivery, http, self._renewer(work))
+            outcome, intended = self._converse(work, work.plan.delivery, http)
         except LeaseLost as error:
             log.info("lease of a record of %s lost: %s", work.lease.name.resource, error)
             return Release(work.lease, work.lease.state.delivered, due_in=0.0)
-        return self.settle(work, work.plan.delivery, outcome)
+        return self.settle(work, outcome, intended)
+
+    def _converse(self, work: Work, delivery: Delivery, http: Http) -> tuple[Outcome, Json]:
+        """The calls of one delivery, and what was written down before its last create.
+
+        Raises LeaseLost.
+        """
+        intended = delivery.intended
+
+        def intent(payload: Json) -> None:
+            # Nothing is created that nobody could find again after a crash.
+            nonlocal intended
+            if not store.intend(self.client, work.lease, payload):
+                raise LeaseLost(f"{work.lease.name.resource} is delivered by somebody else now")
+            intended = payload
+
+        target = self.targets[work.lease.name.target]
+        return target.deliver(delivery, http, self._renewer(work), intent), intended
 
     def probe(self, probe: Probe, http: Http) -> tuple[Release | None, ProbeResult]:
         """Find out whether what paused a target is gone: by its `check:` call, or by one waiting
@@ -250,11 +285,12 @@ class Reconciler:
             outcome = Outcome("not_now", 0, reason="the probing record needed no call")
             return self._release_without_call(work), probe.result(outcome)
         try:
-            outcome = target.deliver(work.plan.delivery, http, self._renewer(work))
+            outcome, intended = self._converse(work, work.plan.delivery, http)
         except LeaseLost:
             outcome = Outcome("not_now", work.plan.delivery.number, reason="lease lost")
-        release = self.settle(work, work.plan.delivery, outcome, probing=True)
-        return release, probe.result(outcome)
+            release = Release(work.lease, work.lease.state.delivered, due_in=0.0)
+            return release, probe.result(outcome)
+        return self.settle(work, outcome, intended, probing=True), probe.result(outcome)
 
     def _renewer(self, work: Work) -> Callable[[], None]:
         """Called before each call: makes sure that the lease outlasts it, or raises LeaseLost."""
@@ -289,37 +325,37 @@ class Reconciler:
     # --- settle
 
     def settle(
-        self, work: Work, delivery: Delivery, outcome: Outcome, *, probing: bool = False
+        self, work: Work, outcome: Outcome, intended: Json = None, *, probing: bool = False
     ) -> Release:
-        """What is written down of a delivery, and when the record is due again."""
-        told = replace(work.lease.state.delivered, calls=outcome.number, warnings=outcome.warnings)
-        if outcome.unknown:
-            # The CRM may hold what was sent: those fields count as not delivered.
-            kept = {n: d for n, d in told.digests.items() if n not in delivery.changed}
-            told = replace(told, digests=kept)
-        release = self._settled(work, delivery, outcome, told, probing)
-        calls = tuple(_call_line(work.lease.name, call) for call in outcome.calls)
+        """What is written down of a delivery, and when the record is due again. `intended`: what
+        was written down before its last create."""
+        told = _learnt(work, outcome, intended)
+        release = self._settled(work, outcome, told, probing)
+        release = replace(
+            release,
+            calls=tuple(_call_line(work.lease.name, call) for call in outcome.calls),
+            edits=tuple(_edit_line(work, name, held) for name, held in outcome.withheld.items()),
+        )
         if probing and outcome.meaning != "done":
-            return replace(release, calls=calls)
+            return release
+        refused = outcome.meaning == "refused"
         return replace(
             release,
-            calls=calls,
             verdict=flow.VERDICTS[outcome.meaning],
-            signature=flow.signature(outcome) if outcome.meaning == "refused" else "",
+            signature=likeness(outcome.status, outcome.answer)[:500] if refused else "",
             why=outcome.reason,
         )
 
     def _settled(
         self,
         work: Work,
-        delivery: Delivery,
         outcome: Outcome,
         told: Delivered,
         probing: bool,
     ) -> Release:
         lease = work.lease
         if outcome.meaning == "done":
-            return _done(work, delivery, outcome, told)
+            return _done(work, told)
         told = replace(told, why=outcome.reason, since=told.since or _now())
         if probing:
             return Release(lease, told, due_in=0.0)  # last in line, and no attempt of its own
@@ -331,6 +367,9 @@ class Reconciler:
         else:
             due_in = retry_delay(told.attempts, config.retry)
         told = replace(told, attempts=told.attempts + 1)
+        if outcome.unknown and due_in is not None:
+            # What may have been created is found by a search only after a while.
+            due_in = max(due_in, config.search_lag * 1.25)
         if due_in is None:
             tries = f"given up after {told.attempts} tries"
             return _given_up(lease, told, replace(outcome, reason=f"{outcome.reason}; {tries}"))
@@ -368,23 +407,46 @@ def _given_up(lease: Lease, told: Delivered, outcome: Outcome) -> Release:
     return Release(lease, replace(told, dead=dead, why="", since=0))
 
 
-def _done(work: Work, delivery: Delivery, outcome: Outcome, told: Delivered) -> Release:
-    gone = delivery.action == "delete"
-    link = None if gone else (told.link if outcome.link is None else outcome.link)
+def _learnt(work: Work, outcome: Outcome, intended: Json) -> Delivered:
+    """What is known of a record after its calls, whatever they ended with."""
+    told = work.lease.state.delivered
+    sent = work.plan.delivery.changed if work.plan.delivery else frozenset()
+    link = told.link if outcome.link is None and not outcome.unlinked else outcome.link
+    digests = told.digests
+    if outcome.unknown:
+        # The CRM may hold what was sent: those fields count as not delivered.
+        digests = {n: mark for n, mark in digests.items() if n not in sent}
+    return replace(
+        told,
+        digests=digests,
+        link=link,
+        calls=outcome.number,
+        warnings=outcome.warnings,
+        dead=None,
+        doubt=outcome.unknown,
+        intended=intended if outcome.unknown else None,
+        baseline=told.baseline if outcome.baseline is None else outcome.baseline,
+    )
+
+
+def _done(work: Work, told: Delivered) -> Release:
+    gone = work.lease.state.merged.deleted is not None
+    before = work.lease.state.delivered
     after = replace(
         told,
         generation=work.lease.state.generation,
         digests=work.plan.digests,
         exists=not gone,
         gone=gone,
-        link=link,
+        link=None if gone else told.link,
+        doubt=False,
+        intended=None,
         attempts=0,
         why="",
         since=0,
         at=_now(),
-        dead=None,
     )
-    relink = not gone and (not told.exists or link != told.link)
+    relink = not gone and (not before.exists or after.link != before.link)
     return Release(work.lease, after, relink=relink)
 
 
@@ -449,6 +511,25 @@ def outcome_of(
     names = dict.fromkeys(Name(c.target, c.resource, c.id) for c in applied.changes)
     touched = [Touched(name, generations[name]) for name in names]
     return journal.outcome(entry, "merged", number, touched, warnings=applied.warnings)
+
+
+def _edit_line(work: Work, name: str, held: Json) -> str:
+    """An edit of a person in the CRM that was kept, as `c:edits` keeps it."""
+    cell = work.lease.state.merged.fields[name]
+    stamp = cell.newest
+    told = work.plan.delivery.fields.get(name) if work.plan.delivery else None
+    line = [
+        store.key_of(work.lease.name),
+        name,
+        held,
+        told,
+        _now(),
+        cell.write,
+        cell.rule,
+        stamp.set,
+        stamp.serial,
+    ]
+    return json.dumps(line, ensure_ascii=False, separators=(",", ":"))
 
 
 def _call_line(name: Name, call: CallLog) -> str:

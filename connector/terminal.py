@@ -75,6 +75,7 @@ def _text_of(problem: Problem) -> str | None:
     if problem.place is None:
         return None
     try:
-        return Path(problem.place.file).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
+        text = Path(problem.place.file).read_bytes().decode("utf-8", "replace")
+    except OSError:
         return None
+    return None if "\0" in text else text  # UTF-16, or no text at all

@@ -115,6 +115,11 @@ class _Node:
     size: int = 1  # values in it, aliases expanded
     height: int = 0  # lists and maps within each other
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is a scalar without quotes that says something."""
+        return bool(self.text) and not self.style
+
 
 class _Text:
     """The characters of one file, and the place of each."""
@@ -360,6 +365,8 @@ class _Composer:
 
     def _map(self, start: int, depth: int) -> _Node:
         node = _Node({}, start, start, "{")
+        text: tuple[int, int] | None = None  # where the plain text before this key stands
+        cut = False  # whether commas of that text were taken for the map's
         while not _is(event := self._next(), yaml.MappingEndEvent):
             key_start = event.start_mark.index
             key = self._key(event, depth)
@@ -368,6 +375,14 @@ class _Composer:
             value = self._node(event, depth + 1)
             if key is None:
                 continue
+            if self._lacks_value(event, key_end):
+                if text and self._is_open(text):
+                    text, cut = (text[0], key_end), True
+                    continue
+                self._wrong(*_without_value(key if self._quote else "…"), key_start)
+            if text and cut:
+                self._cut(text)
+            text, cut = (value.start, value.end) if value.is_plain else None, False
             if key in node.entries:
                 first = self._source.place(node.entries[key][0])
                 self._wrong(
@@ -377,15 +392,24 @@ class _Composer:
                     key_start,
                 )
                 continue
-            if self._lacks_value(event, key_end):
-                self._wrong(*_without_value(key if self._quote else "…"), key_start)
             node.entries[key] = (key_start, value)
             node.data[key] = value.data
             node.size += value.size
             node.height = max(node.height, value.height)
+        if text and cut:
+            self._cut(text)
         node.height += 1
         node.end = event.end_mark.index
         return node
+
+    def _is_open(self, text: tuple[int, int]) -> bool:
+        """Whether a call begins in the text that does not end in it."""
+        return yamlsyntax.open_call(self._source.text[slice(*text)]) is not None
+
+    def _cut(self, text: tuple[int, int]) -> None:
+        """A call in braces without quotes: its commas part the entries of the map."""
+        written = self._source.text[slice(*text)] if self._quote else ""
+        self._wrong(*yamlsyntax.cut_at_comma(written, "{}"), text[0])
 
     def _key(self, event: Any, depth: int) -> str | None:
         """The text of a key; None, with a problem, for what cannot be one."""

@@ -70,7 +70,7 @@ CLEARED: Final = _Mark.CLEARED
 Outcome: TypeAlias = "Json | Ref | Literal[_Mark.ABSENT, _Mark.CLEARED]"
 
 
-class _Wrong(Exception):
+class Wrong(Exception):
     """The event cannot be mapped."""
 
     def __init__(self, message: str, hint: str, place: Place) -> None:
@@ -85,10 +85,10 @@ def apply_rules(
     tables: Mapping[str, Mapping[str, Json]],
 ) -> Applied:
     """What the rules make of a document, in their order. `document["meta"]` as in the contract."""
-    run = _Run(document, timezone, tables, rules[0].place)
+    run = Run(document, timezone, tables, rules[0].place)
     try:
         changes = tuple(_all_changes(rules, run))
-    except _Wrong as wrong:
+    except Wrong as wrong:
         return Applied("error", warnings=tuple(run.warnings), error=wrong.problem)
     except Exception as error:  # a fault of ours must not stop the worker
         message = f"the event cannot be mapped: {type(error).__name__}: {error}"
@@ -97,7 +97,7 @@ def apply_rules(
     return Applied("mapped", changes, tuple(run.warnings))
 
 
-class _Run:
+class Run:
     """One event on its way through the rules: its document, and what was warned of so far.
 
     `place` is that of the rule at work, for warnings and for faults of ours.
@@ -127,7 +127,7 @@ class _Run:
             return evaluate(located.expression, scope, self._context)
         except EvaluationFailed as error:
             message = f"{error.message} in `{located.text}`"
-            raise _Wrong(message, "", located.at(error.offset)) from error
+            raise Wrong(message, "", located.at(error.offset)) from error
 
     def warn(self, message: str) -> None:
         """Notes a doubt about the expression that was evaluated last."""
@@ -145,7 +145,7 @@ class _Run:
 # --- records
 
 
-def _all_changes(rules: Sequence[RecordRule], run: _Run) -> Iterator[Change]:
+def _all_changes(rules: Sequence[RecordRule], run: Run) -> Iterator[Change]:
     written: dict[tuple[str, str, str, str], FieldRule] = {}
     for rule in rules:
         for change in _changes(rule, run):
@@ -158,8 +158,8 @@ def _all_changes(rules: Sequence[RecordRule], run: _Run) -> Iterator[Change]:
             yield change
 
 
-def _double_write(change: Change, field: FieldRule, first: FieldRule) -> _Wrong:
-    return _Wrong(
+def _double_write(change: Change, field: FieldRule, first: FieldRule) -> Wrong:
+    return Wrong(
         f"the field {field.name!r} of {change.resource} {change.id!r} is written by two rules "
         "for one event",
         f"the other stands at {first.place}: keep one, or tell them apart with `when`",
@@ -167,10 +167,10 @@ def _double_write(change: Change, field: FieldRule, first: FieldRule) -> _Wrong:
     )
 
 
-def _changes(rule: RecordRule, run: _Run) -> Iterator[Change]:
+def _changes(rule: RecordRule, run: Run) -> Iterator[Change]:
     """The changes of one rule; an id that comes again with the same change is one change."""
     seen: dict[str, Change] = {}
-    for scope in _scopes(rule, run):
+    for scope in scopes(rule, run):
         if not _is_wanted(rule.when, run, scope):
             continue
         change = _change(rule, run, scope)
@@ -178,7 +178,7 @@ def _changes(rule: RecordRule, run: _Run) -> Iterator[Change]:
         if first is change:
             yield change
         elif difference := _difference(first, change):
-            raise _Wrong(
+            raise Wrong(
                 f"two items of one event give {rule.resource} {change.id!r} different values: "
                 f"{difference}",
                 "an id that names one item each would be right",
@@ -186,7 +186,7 @@ def _changes(rule: RecordRule, run: _Run) -> Iterator[Change]:
             )
 
 
-def _scopes(rule: RecordRule, run: _Run) -> Iterator[Mapping[str, Json]]:
+def scopes(rule: RecordRule, run: Run) -> Iterator[Mapping[str, Json]]:
     """What the record's expressions see: the document, or for each item the document with it."""
     if rule.each is None:
         yield run.document
@@ -195,7 +195,7 @@ def _scopes(rule: RecordRule, run: _Run) -> Iterator[Mapping[str, Json]]:
     if items is None:
         return
     if not isinstance(items, list):
-        raise _Wrong(
+        raise Wrong(
             f"`{rule.each.text}` gives {described(items)}, but `each` takes a list",
             f"to_array({rule.each.text}) makes a list of one value",
             rule.each.place,
@@ -204,15 +204,17 @@ def _scopes(rule: RecordRule, run: _Run) -> Iterator[Mapping[str, Json]]:
         yield {**run.document, "item": item, "index": index}
 
 
-def _is_wanted(when: Located | bool, run: _Run, scope: Mapping[str, Json]) -> bool:
+def _is_wanted(when: Located | bool, run: Run, scope: Mapping[str, Json]) -> bool:
     """True as in JMESPath: all but null, false, '', [] and {}; and 0 is false too."""
-    if isinstance(when, bool):
-        return when
-    value = run.value(when, scope)
+    return when if isinstance(when, bool) else holds(run.value(when, scope))
+
+
+def holds(value: Json) -> bool:
+    """Whether a condition with this value is true: as in JMESPath, but 0 is false."""
     return not (value is None or value is False or value in ("", [], {}) or is_zero(value))
 
 
-def _change(rule: RecordRule, run: _Run, scope: Mapping[str, Json]) -> Change:
+def _change(rule: RecordRule, run: Run, scope: Mapping[str, Json]) -> Change:
     record_id = _id(rule.id, run, scope)
     version = _version(rule.version, run, scope) if rule.version else None
     fields: dict[str, Value] = {}
@@ -234,11 +236,11 @@ def _change(rule: RecordRule, run: _Run, scope: Mapping[str, Json]) -> Change:
     )
 
 
-def _id(located: Located, run: _Run, scope: Mapping[str, Json]) -> str:
+def _id(located: Located, run: Run, scope: Mapping[str, Json]) -> str:
     """The record's id as text. Booleans, lists and objects are none."""
     value = run.value(located, scope)
     if value is None or (isinstance(value, str) and not value.strip()):
-        raise _Wrong(
+        raise Wrong(
             f"`{located.text}` gives {described(value)}, but a record needs an id",
             "name what the vendor always sends, or hold the record back with `when`",
             located.place,
@@ -249,7 +251,7 @@ def _id(located: Located, run: _Run, scope: Mapping[str, Json]) -> str:
 def _id_text(value: Json, located: Located) -> str:
     text = None if isinstance(value, bool) else scalar_text(value)
     if text is None:
-        raise _Wrong(
+        raise Wrong(
             f"`{located.text}` gives {described(value)}, which is no id",
             "an id is a text or a number",
             located.place,
@@ -257,7 +259,7 @@ def _id_text(value: Json, located: Located) -> str:
     return text
 
 
-def _version(located: Located, run: _Run, scope: Mapping[str, Json]) -> Micros | None:
+def _version(located: Located, run: Run, scope: Mapping[str, Json]) -> Micros | None:
     """The vendor's time; None for the time of receipt."""
     value = run.value(located, scope)
     if value is None or value == "" or is_zero(value):
@@ -265,7 +267,7 @@ def _version(located: Located, run: _Run, scope: Mapping[str, Json]) -> Micros |
     try:
         version = micros(value, run.timezone, "version")
     except FunctionError as error:
-        raise _Wrong(
+        raise Wrong(
             f"the version cannot be read: {error} in `{located.text}`",
             "",
             located.place,
@@ -304,7 +306,7 @@ def _same_value(one: Value, other: Value) -> bool:
 # --- fields
 
 
-def _field(rule: FieldRule, run: _Run, scope: Mapping[str, Json]) -> Any:
+def _field(rule: FieldRule, run: Run, scope: Mapping[str, Json]) -> Any:
     """The field's value for the change; ABSENT where it is left alone."""
     run.place = rule.place
     outcome = _OUTCOMES[type(rule.source)](rule, rule.source, run, scope)
@@ -315,7 +317,7 @@ def _field(rule: FieldRule, run: _Run, scope: Mapping[str, Json]) -> Any:
     return _set(outcome, rule) if rule.is_set else outcome
 
 
-def _constant(rule: FieldRule, source: Constant, run: _Run, scope: Mapping[str, Json]) -> Outcome:
+def _constant(rule: FieldRule, source: Constant, run: Run, scope: Mapping[str, Json]) -> Outcome:
     return _settled(source.value)
 
 
@@ -324,7 +326,7 @@ def _settled(value: Json) -> Outcome:
     return CLEARED if value is None or value == "" else value
 
 
-def _computed(rule: FieldRule, source: Computed, run: _Run, scope: Mapping[str, Json]) -> Outcome:
+def _computed(rule: FieldRule, source: Computed, run: Run, scope: Mapping[str, Json]) -> Outcome:
     value = run.value(source.value, scope)
     if value is None:
         return CLEARED if rule.null_clears else ABSENT
@@ -356,7 +358,7 @@ def _translated(value: Json, source: Computed) -> Outcome:
     if isinstance(source.otherwise, Constant):
         return _settled(source.otherwise.value)
     if source.otherwise == "error":
-        raise _Wrong(
+        raise Wrong(
             f"`{source.value.text}` gives {described(value)}, which is not among the values "
             f"{', '.join(values)}",
             "add it to `values`, or say otherwise: keep, skip or {value: …}",
@@ -365,7 +367,7 @@ def _translated(value: Json, source: Computed) -> Outcome:
     return value if source.otherwise == "keep" else ABSENT
 
 
-def _reference(rule: FieldRule, source: Reference, run: _Run, scope: Mapping[str, Json]) -> Outcome:
+def _reference(rule: FieldRule, source: Reference, run: Run, scope: Mapping[str, Json]) -> Outcome:
     value = run.value(source.id, scope)
     if value is None:
         return CLEARED if rule.null_clears else ABSENT
@@ -381,12 +383,12 @@ _OUTCOMES: Mapping[type, Callable[..., Outcome]] = {
 
 
 def _set(value: Json, rule: FieldRule) -> Any:
-    """A list as the whole set, `{add, remove}` as a delta. Raises _Wrong for anything else."""
+    """A list as the whole set, `{add, remove}` as a delta. Raises Wrong for anything else."""
     if isinstance(value, list):
         return Whole(_elements(value))
     lists = _added_and_removed(value)
     if lists is None:
-        raise _Wrong(
+        raise Wrong(
             f"the set {rule.name!r} is given {described(value)}",
             "a list, or {add: [...], remove: [...]}, would be right; to_array(x) makes a list",
             rule.place,

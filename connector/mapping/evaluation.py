@@ -40,8 +40,13 @@ def evaluate(expression: Expression, document: Json, context: Context) -> Json:
                 return None
             value = value.get(name)
         return value
+    return evaluate_node(expression.tree, document, context)
+
+
+def evaluate_node(node: Node, document: Json, context: Context) -> Json:
+    """The value of a part of an expression. Raises EvaluationFailed."""
     try:
-        return _Interpreter(context).visit(expression.tree, document)
+        return _Interpreter(context).visit(node, document)
     except (ArithmeticError, ValueError, TypeError, RecursionError, MemoryError) as error:
         if isinstance(error, EvaluationFailed):
             raise

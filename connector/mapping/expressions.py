@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from jmespath import ast, exceptions, parser
+from jmespath import ast, exceptions, lexer, parser
 
 from connector.mapping import core_functions
 from connector.mapping.arguments import described
@@ -39,7 +39,7 @@ MAX_GROWTH = 1000
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 Node = dict[str, Any]
-"""A node of jmespath's syntax tree; a function's also knows where its name stands (`start`)."""
+"""A node of jmespath's syntax tree; functions and fields also know where they stand (`start`)."""
 
 
 class ExpressionInvalid(ValueError):
@@ -83,9 +83,8 @@ class Expression:
                 yield Call(node["value"], node["start"], tuple(node["children"]))
 
     def offsets(self) -> Iterator[int]:
-        """Where something stands that a message may point at."""
-        yield from (call.offset for call in self.calls())
-        yield from (offset for _, offset in self.suspects)
+        """Where something stands that a message may point at: functions and names."""
+        yield from (node["start"] for node in _nodes(self.tree) if "start" in node)
 
     def first_names(self) -> frozenset[str]:
         """The names that the expression looks for in the document itself."""
@@ -118,6 +117,32 @@ def compile_expression(text: str) -> Expression:
     )
 
 
+def conditions(text: str) -> list[tuple[int, str]]:
+    """What all must hold for a good expression to hold, each with the offset that it stands at.
+
+    The expression itself, unless it is parts that are joined by `&&`.
+    """
+    level, starts, ends = 0, [0], []
+    for token in lexer.Lexer().tokenize(text):
+        level += _LEVELS.get(token["type"], 0)
+        if level == 0 and token["type"] in ("or", "pipe"):
+            return [(0, text)]
+        if level == 0 and token["type"] == "and":
+            ends.append(token["start"])
+            starts.append(token["start"] + len("&&"))
+    parts = [text[start:end] for start, end in zip(starts, [*ends, len(text)], strict=True)]
+    return [
+        (start + len(part) - len(part.lstrip()), part.strip())
+        for start, part in zip(starts, parts, strict=True)
+    ]
+
+
+_LEVELS = {
+    **dict.fromkeys(("lparen", "lbracket", "lbrace", "filter"), 1),
+    **dict.fromkeys(("rparen", "rbracket", "rbrace"), -1),
+}
+
+
 def function_names() -> list[str]:
     """Every function that an expression may call."""
     return sorted({*FUNCTIONS, *core_functions.names()})
@@ -127,7 +152,7 @@ def function_names() -> list[str]:
 
 
 class _Parser(parser.Parser):  # type: ignore[misc]
-    """The library's parser, which remembers where functions stand and insists on commas."""
+    """The library's parser, which remembers where names stand and insists on commas."""
 
     @property
     def tokens(self) -> list[Node]:
@@ -138,7 +163,11 @@ class _Parser(parser.Parser):  # type: ignore[misc]
             raise exceptions.ParseError(
                 token["start"], token["value"], token["type"], "Quoted identifier"
             )
+        return self._token_nud_unquoted_identifier(token)
+
+    def _token_nud_unquoted_identifier(self, token: Node) -> Node:
         node: Node = ast.field(token["value"])
+        node["start"] = token["start"]
         return node
 
     def _token_nud_expref(self, token: Node) -> Node:
@@ -233,13 +262,13 @@ def _unexpected(text: str, error: exceptions.ParseError) -> ExpressionInvalid:
     kind = error.token_type
     if kind == "EOF":
         return ExpressionInvalid("the expression ends too early", "", len(text))
-    found = text[offset : offset + 1] if kind != "LITERAL" else "a literal"
+    found = repr(text[offset : offset + 1]) if kind != "LITERAL" else "literal"
     if kind in ("UNQUOTED_IDENTIFIER", "QUOTED_IDENTIFIER", "NUMBER"):
-        found = str(error.token_value)
+        found = repr(str(error.token_value))
     hint = "perhaps a comma, a dot or an operator is missing before it"
     if kind in ("RPAREN", "RBRACKET", "RBRACE"):
         hint = "perhaps it is one too many, or something is missing before it"
-    return ExpressionInvalid(f"unexpected {found!r}", hint, offset)
+    return ExpressionInvalid(f"unexpected {found}", hint, offset)
 
 
 # --- checking what was read
@@ -306,12 +335,15 @@ def _range(least: int, most: int | None) -> str:
 
 
 def _check_references(node: Node, *, wanted: bool, offset: int) -> None:
-    """`&expression` must stand where a function takes one, and only there: it is no value."""
+    """`&expression` must stand where a function takes one, and only there: it is no value.
+
+    `offset` is that of the function around the node.
+    """
     if (node["type"] == "expref") != wanted:
         raise ExpressionInvalid(
             "an &expression is missing" if wanted else "& stands where a value is needed",
             "only map(&x, list), sort_by(list, &x), min_by(list, &x) and max_by(list, &x) take one",
-            node.get("start", offset),
+            offset if wanted else node["start"],
         )
     takes: list[bool] = []
     if node["type"] == "function_expression" and node["value"] not in FUNCTIONS:
@@ -320,7 +352,7 @@ def _check_references(node: Node, *, wanted: bool, offset: int) -> None:
         _check_references(
             child,
             wanted=position < len(takes) and takes[position],
-            offset=node.get("start", offset),
+            offset=node["start"] if node["type"] == "function_expression" else offset,
         )
 
 

@@ -1,18 +1,20 @@
 """What only a whole mapping set shows to be wrong or doubtful.
 
 Errors: a constant that its function cannot use (a table that is not there, an unknown zone), a
-reference to a resource that nothing creates, two rules that are bound to write one field of one
-record from one event. Warnings: a kind of event that the vendor does not document, `item` where
-there is no `each`, a name in double quotes where a text is usual, a field that is a set in one
-rule and not in another. Pure; `load` calls it.
+reference to a resource that nothing creates, records that create each other (`missing: create`),
+two rules that are bound to write one field of one record from one event. Warnings: a kind of event
+that the vendor does not document, `item` where there is no `each`, a name in double quotes where a
+text is usual, a field that is a set in one rule and not in another. What only the vendor's
+documentation shows to be doubtful is `documented`'s. Pure; `load` calls it.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
+from itertools import combinations, pairwise
+from typing import TypeAlias
 from zoneinfo import ZoneInfo
 
 from connector.mapping.functions import FUNCTIONS, Context, FunctionError
@@ -30,6 +32,8 @@ from connector.model import Json, Problem
 from connector.problems import did_you_mean
 
 _ITEM = frozenset({"item", "index"})
+
+_Resource: TypeAlias = tuple[str, str]  # target, resource
 
 
 @dataclass(slots=True)
@@ -67,6 +71,7 @@ def errors(
     for located in _expressions(blocks):
         yield from _bad_constants(located, context)
     yield from _dangling_references(blocks, unread)
+    yield from _circles(blocks)
     yield from _double_writes(blocks, sources)
 
 
@@ -148,6 +153,54 @@ def _dangling_references(blocks: Sequence[Block], unread: Unread) -> Iterator[Pr
                 did_you_mean(resource, sorted(created[target])),
                 reference.place,
             )
+
+
+def _circles(blocks: Sequence[Block]) -> Iterator[Problem]:
+    """References by which a record that is made because another lacks it asks for that other."""
+    made: dict[_Resource, dict[_Resource, Reference]] = defaultdict(dict)
+    for record, reference in _creating(blocks):
+        of = (record.target, record.resource)
+        to = (record.target, reference.resource)
+        if of != to:
+            made[of].setdefault(to, reference)
+        elif _same_expression(record.id, reference.id):
+            yield Problem(
+                f"a record of {record.resource!r} refers to itself with `missing: create`",
+                "say missing: later (the default)",
+                reference.place,
+            )
+    for of, onward in made.items():
+        for to, reference in onward.items():
+            if back := _way(to, of, made):
+                others = ", ".join(str(made[a][b].place) for a, b in pairwise((to, *back)))
+                yield Problem(
+                    "`missing: create` goes in a circle: "
+                    + " → ".join(resource for _, resource in (of, to, *back)),
+                    f"say missing: later (the default) in one of them; see also {others}",
+                    reference.place,
+                )
+
+
+def _creating(blocks: Sequence[Block]) -> Iterator[tuple[RecordRule, Reference]]:
+    for record in _records(blocks):
+        for rule in record.fields:
+            if isinstance(rule.source, Reference) and rule.source.missing == "create":
+                yield record, rule.source
+
+
+def _way(
+    start: _Resource, end: _Resource, steps: Mapping[_Resource, Collection[_Resource]]
+) -> tuple[_Resource, ...]:
+    """The shortest way from one resource to another, without the first; () where there is none."""
+    ways: dict[_Resource, tuple[_Resource, ...]] = {start: ()}
+    waiting = deque([start])
+    while waiting:
+        here = waiting.popleft()
+        for there in steps.get(here, ()):
+            if there not in ways:
+                ways[there] = (*ways[here], there)
+                waiting.append(there)
+    return ways.get(end, ())
 
 
 def _double_writes(blocks: Sequence[Block], sources: Mapping[str, str]) -> Iterator[Problem]:

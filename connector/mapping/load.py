@@ -21,8 +21,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from connector.errors import Invalid, MappingInvalid
-from connector.mapping import lint, schema
+from connector.mapping import documented, lint, schema
 from connector.mapping.expressions import Expression
+from connector.mapping.functions import Context
 from connector.mapping.keys import Fault
 from connector.mapping.rules import (
     VENDORS,
@@ -61,12 +62,15 @@ class Surroundings:
 
     `sources`: configured names and their kinds. `targets`: configured names. `kinds`: for each
     kind of source the events that its vendor documents; a vendor that is not in it goes unchecked.
+    `offered` gives what the documents of (vendor, kind) hold by the vendor's documentation; without
+    it the names in expressions go unchecked.
     """
 
     sources: Mapping[str, str]
     targets: Sequence[str]
     timezone: ZoneInfo
     kinds: Mapping[str, Collection[str]] = field(default_factory=dict)
+    offered: documented.Offered | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +200,15 @@ def _judge_texts(
         surroundings.timezone,
     )
     errors = sorted([*reader.errors, *found], key=_by_place)
-    doubts = lint.warnings(reader.blocks, surroundings.sources, surroundings.kinds)
+    doubts = list(lint.warnings(reader.blocks, surroundings.sources, surroundings.kinds))
+    if surroundings.offered:
+        judge_ = documented.Judge(
+            surroundings.offered,
+            surroundings.kinds,
+            surroundings.sources,
+            Context(surroundings.timezone, reader.tables, warn=lambda _: None),
+        )
+        doubts += judge_.doubts(reader.blocks)
     warnings = tuple(sorted([*overlooked, *doubts], key=_by_place))
     if errors:
         return Judged(None, tuple(errors), warnings)
@@ -374,11 +386,17 @@ class _BlockReader:
                 self._places.value((*path, "ref")),
             )
         otherwise = form.get("otherwise", "error")
+        table = (*path, "values")
+        keys: dict[str | None, Place] = {}
+        if "values" in form:
+            keys = {key: self._places.key((*table, key)) for key in form["values"]}
+            keys[None] = self._places.key(table)
         return Computed(
             # below a bare expression nothing is found, so the field itself answers for its place
             self._located(form["from_"], (*path, "from")),
             form.get("values"),
             Constant(otherwise["value"]) if isinstance(otherwise, dict) else otherwise,
+            keys,
         )
 
     def _optional(self, data: Mapping[str, Any], key: str, path: schema.Path) -> Located | None:

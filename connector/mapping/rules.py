@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from connector.mapping.expressions import Expression
@@ -48,12 +48,14 @@ class Constant:
 class Computed:
     """The value of an expression, looked up in `values` where there are any.
 
-    `otherwise` says what becomes of a value that is not among them.
+    `otherwise` says what becomes of a value that is not among them; `keys` are the places of the
+    keys of `values`, and of the key `values` itself under `None`.
     """
 
     value: Located
     values: Mapping[str, Json] | None = None
     otherwise: Literal["error", "keep", "skip"] | Constant = "error"
+    keys: Mapping[str | None, Place] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,17 @@ class MappingSet:
         """Every (target, resource) that a rule writes or deletes."""
         return frozenset((r.target, r.resource) for block in self.blocks for r in block.records)
 
+    def fields_of(self, target: str, resource: str) -> frozenset[str]:
+        """Every field of a resource that some rule writes."""
+        return self._fields.get((target, resource), frozenset())
+
+    @cached_property
+    def _fields(self) -> Mapping[tuple[str, str], frozenset[str]]:
+        names: dict[tuple[str, str], set[str]] = {}
+        for rule in self.rules:
+            names.setdefault((rule.target, rule.resource), set()).add(rule.field)
+        return {key: frozenset(fields) for key, fields in names.items()}
+
     @property
     def tests(self) -> tuple[TestBlock, ...]:
         """The tests of all files, in their order."""

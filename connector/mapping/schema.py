@@ -48,7 +48,22 @@ def read_block(data: Json) -> tuple[dict[str, Any], list[tuple[Path, Fault]]]:
     try:
         return BlockSchema().load(data), []
     except ValidationError as error:
-        return {}, list(_faults(error.messages, ()))
+        return {}, _without_echoes(list(_faults(error.messages, ())))
+
+
+def _without_echoes(faults: list[tuple[Path, Fault]]) -> list[tuple[Path, Fault]]:
+    """The faults without the keys that are only missing because they are misspelt."""
+    meant = {(path[:-1], fault.hint) for path, fault in faults if fault.at == "key"}
+    return [
+        (path, fault)
+        for path, fault in faults
+        if not (path and fault.message == _missing(path[-1]))
+        or (path[:-1], f"did you mean {path[-1]!r}?") not in meant
+    ]
+
+
+def _missing(key: str | int) -> str:
+    return f"the key {key!r} is missing"
 
 
 def _faults(messages: Any, path: Path) -> Iterator[tuple[Path, Fault]]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from connector.model import Delivery, Json, Name, Ref
+from connector.model import Delivery, Delta, Json, Name, Ref
 from connector.records.state import Delivered, digest
 from connector.records.store import Lease, State
 
@@ -44,58 +44,113 @@ def references(state: State) -> list[Name]:
     ]
 
 
-def plan(lease: Lease, links: Mapping[Name, str | int | None], *, whole: bool) -> Plan:
-    """What to do about a leased record, with the ids (`links`) of the records it refers to.
+@dataclass(frozen=True, slots=True)
+class Manners:
+    """What of a resource's configuration decides on a plan.
 
-    `whole`: the resource's write replaces, so a field that is no longer said must go, too.
+    `replaces`: a write sends the whole record, so a field that is no longer said must go, too.
+    `readable`: what the CRM holds can be read. `mapped` are all fields that the mappings write.
     """
+
+    replaces: bool = True
+    readable: bool = False
+    mapped: frozenset[str] = frozenset()
+
+
+@dataclass(slots=True)
+class _Wanted:
+    """What a record should hold, field by field, and what stands in the way."""
+
+    fields: dict[str, Json] = field(default_factory=dict)
+    deltas: dict[str, Delta] = field(default_factory=dict)
+    missing: list[Name] = field(default_factory=list)
+    create: list[Name] = field(default_factory=list)
+    held: list[Name] = field(default_factory=list)
+
+
+def plan(lease: Lease, links: Mapping[Name, str | int | None], manners: Manners) -> Plan:
+    """What to do about a leased record, with the ids (`links`) of the records it refers to."""
     told = lease.state.delivered
+    doubt = lease.doubt or told.doubt
     if lease.state.merged.deleted:
-        return _plan_delete(lease, told)
-    fields, missing, create, held = _values(lease.state, links)
-    if held:
-        return Plan("wait", missing=tuple(held), create=tuple(create))
-    digests = {name: digest(value) for name, value in fields.items()}
+        return _plan_delete(lease, told, doubt)
+    wanted = _wanted(lease.state, links, manners)
+    missing, create = tuple(wanted.missing), tuple(wanted.create)
+    if wanted.held:
+        return Plan("wait", missing=tuple(wanted.held), create=create)
+    digests = {name: digest(value) for name, value in wanted.fields.items()}
+    digests |= {
+        name: digest([list(delta.add), list(delta.remove)]) for name, delta in wanted.deltas.items()
+    }
     changed = {name for name, mark in digests.items() if told.digests.get(name) != mark}
-    vanished = whole and not told.digests.keys() <= digests.keys()
-    if lease.doubt or vanished or not told.exists:
-        changed = set(fields)
-    if told.exists and not (changed or lease.doubt or vanished):
-        return Plan("nothing", digests=digests, missing=tuple(missing), create=tuple(create))
+    vanished = manners.replaces and not told.digests.keys() <= digests.keys()
+    if doubt or vanished or not told.exists:
+        changed = set(digests)
+    if told.exists and not (changed or doubt or vanished):
+        return Plan("nothing", digests=digests, missing=missing, create=create)
+    cells = lease.state.merged.fields
     delivery = Delivery(
-        lease.name, "upsert", fields, frozenset(changed), told.link, told.exists, told.calls
+        lease.name,
+        "upsert",
+        wanted.fields,
+        frozenset(changed),
+        told.link,
+        told.exists,
+        told.calls,
+        in_doubt=doubt,
+        intended=told.intended,
+        write={name: cells[name].write for name in digests if cells[name].write != "always"},
+        baseline=told.baseline,
+        untold=manners.mapped - cells.keys(),
+        deltas=wanted.deltas,
     )
-    return Plan("call", delivery, digests, tuple(missing), tuple(create))
+    return Plan("call", delivery, digests, missing, create)
 
 
-def _plan_delete(lease: Lease, told: Delivered) -> Plan:
-    if told.gone and not lease.doubt:
+def _plan_delete(lease: Lease, told: Delivered, doubt: bool) -> Plan:
+    if told.gone and not doubt:
         return Plan("nothing")
-    delivery = Delivery(lease.name, "delete", {}, frozenset(), told.link, told.exists, told.calls)
+    delivery = Delivery(
+        lease.name,
+        "delete",
+        {},
+        frozenset(),
+        told.link,
+        told.exists,
+        told.calls,
+        in_doubt=doubt,
+        intended=told.intended,
+    )
     return Plan("call", delivery)
 
 
-def _values(
-    state: State, links: Mapping[Name, str | int | None]
-) -> tuple[dict[str, Json], list[Name], list[Name], list[Name]]:
-    """The values to send; the records not linked yet, those to be created, those to wait for."""
-    fields: dict[str, Json] = {}
-    missing: list[Name] = []
-    create: list[Name] = []
-    held: list[Name] = []
-    for field_name, cell in state.merged.fields.items():
-        if not isinstance(cell.value, Ref):
-            fields[field_name] = cell.current()
-            continue
-        ref = cell.value
-        wanted = Name(state.name.target, ref.resource, ref.id)
-        link = links.get(wanted)
-        if link is not None:
-            fields[field_name] = link
-            continue
-        missing.append(wanted)
-        if ref.missing == "create":
-            create.append(wanted)
-        if ref.missing == "error":
-            held.append(wanted)
-    return fields, missing, create, held
+def _wanted(state: State, links: Mapping[Name, str | int | None], manners: Manners) -> _Wanted:
+    wanted = _Wanted()
+    for name, cell in state.merged.fields.items():
+        if isinstance(cell.value, Ref):
+            _add_reference(wanted, state.name.target, name, cell.value, links)
+        elif cell.is_delta and manners.readable:
+            wanted.deltas[name] = cell.delta()
+        else:
+            wanted.fields[name] = cell.current()
+    return wanted
+
+
+def _add_reference(
+    wanted: _Wanted,
+    target: str,
+    field_name: str,
+    ref: Ref,
+    links: Mapping[Name, str | int | None],
+) -> None:
+    """The other record's id in the CRM, or what is to be done while it has none."""
+    other = Name(target, ref.resource, ref.id)
+    link = links.get(other)
+    if link is not None:
+        wanted.fields[field_name] = link
+        return
+    wanted.missing.append(other)
+    if ref.missing == "create":
+        wanted.create.append(other)
+    if ref.missing == "error":
+        wanted.held.append(other)

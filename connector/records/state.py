@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 
-from connector.model import Json, Micros, Ref, Value, Write
+from connector.model import Delta, Json, Micros, Ref, Value, Write
 
 EVENT_DIGITS = 20
 """How much of an event's id a stamp keeps: enough to break ties as the whole id would."""
@@ -71,6 +71,19 @@ class Cell:
         stamps = [element.stamp for element in self.elements.values()]
         return max(stamps if self.stamp is None else [self.stamp, *stamps])
 
+    @property
+    def is_delta(self) -> bool:
+        """A set of which no whole list was ever seen: only what was added and removed is known."""
+        return self.stamp is None
+
+    def delta(self) -> Delta:
+        """What was added and removed since the last whole list, in the order of the stamps."""
+        words = sorted(self.elements.items(), key=lambda item: (item[1].stamp, item[0]))
+        return Delta(
+            tuple(e.value for _, e in words if e.present),
+            tuple(e.value for _, e in words if not e.present),
+        )
+
     def current(self) -> Value:
         """The value that the field has now; a set as a list: the base's order, then by stamp."""
         if not self.elements:
@@ -115,7 +128,9 @@ class Delivered:
 
     `digests` of the delivered values by field; `exists` once a delivery was answered done; `gone`
     once a delete was. `calls` is the number of the next call. `attempts` counts deliveries since
-    the last success; `why` and `since` say what a waiting record waits for.
+    the last success; `why` and `since` say what a waiting record waits for. `doubt`: the last
+    write was never answered; `intended` is what a create was about to send, written down before
+    it. `baseline` says what the CRM held after the last delivery, of fields that people may edit.
     """
 
     generation: int = 0
@@ -130,6 +145,9 @@ class Delivered:
     at: Micros = 0
     dead: Dead | None = None
     warnings: tuple[str, ...] = ()
+    doubt: bool = False
+    intended: Json = None
+    baseline: Mapping[str, str] = field(default_factory=dict)
 
 
 def canonical(value: Json) -> str:
@@ -213,6 +231,9 @@ _DELIVERED_KEYS = {
     "since": "s",
     "at": "t",
     "warnings": "o",
+    "doubt": "d",
+    "intended": "i",
+    "baseline": "b",
 }
 _NOTHING = Delivered()
 

@@ -14,6 +14,7 @@ and resources are percent-encoded, an id is the rest of the key and needs nothin
     c:relink         set     `R` whose link changed, with more referrers than one step takes
     c:dead           zset    `e<serial>` or `r<R>` → since (ms)
     c:calls          list    the latest calls, newest first
+    c:edits          list    the latest edits of people that were kept, newest first
 
 Invariants:
 - A record is in `dirty` from the step that changes it until the step that releases it up to date
@@ -32,7 +33,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from connector.flow import ADMIT, NOTE, Verdict
-from connector.model import Micros, Name
+from connector.model import Json, Micros, Name
 from connector.records.state import (
     Delivered,
     Merged,
@@ -120,8 +121,8 @@ class Release:
     date, or given up (`delivered.dead`).
 
     `hold`: seconds that the whole target waits. `relink`: records that refer to this one must be
-    looked at again. `calls` as they are to be kept. `verdict`, `signature` and `why` are what the
-    delivery says about its target (`connector.flow`).
+    looked at again. `calls` and `edits` as they are kept. `verdict`, `signature` and `why` are
+    what the delivery says about its target (`connector.flow`).
     """
 
     lease: Lease
@@ -130,6 +131,7 @@ class Release:
     hold: float = 0.0
     relink: bool = False
     calls: tuple[str, ...] = ()
+    edits: tuple[str, ...] = ()
     verdict: Verdict = ""
     signature: str = ""
     why: str = ""
@@ -236,7 +238,7 @@ _RELEASE = Script(
     + """
 -- ARGV: calls kept, referrers at once, then per record:
 --       target, r, token, generation, blob, due ms ('' up to date), hold ms, relink, dead,
---       verdict, signature, why, number of calls, calls
+--       verdict, signature, why, number of calls, of edits, calls, edits
 local answer, at = {}, 3
 local function touch(R, r, target)
   -- a record whose reference has moved on: a new generation, so that a delivery now under way
@@ -249,13 +251,16 @@ local function touch(R, r, target)
   end
 end
 while ARGV[at] do
-  local target, r, token, generation, blob, due, hold, relink, dead, verdict, sign, why, calls =
-    unpack(ARGV, at, at + 12)
-  hold, calls = tonumber(hold), tonumber(calls)
+  local target, r, token, generation, blob, due, hold, relink, dead, verdict, sign, why =
+    unpack(ARGV, at, at + 11)
+  local calls, edits = tonumber(ARGV[at + 12]), tonumber(ARGV[at + 13])
+  hold = tonumber(hold)
   local R = target .. ':' .. r
   local dirty, lease = 'c:dirty:' .. target, 'c:lease:' .. target
-  for i = 1, calls do redis.call('LPUSH', 'c:calls', ARGV[at + 12 + i]) end
+  for i = 1, calls do redis.call('LPUSH', 'c:calls', ARGV[at + 13 + i]) end
   if calls > 0 then redis.call('LTRIM', 'c:calls', 0, ARGV[1] - 1) end
+  for i = 1, edits do redis.call('LPUSH', 'c:edits', ARGV[at + 13 + calls + i]) end
+  if edits > 0 then redis.call('LTRIM', 'c:edits', 0, ARGV[1] - 1) end
   spend(target, calls - 1)
   if hold > 0 then
     local until_ = math.max(now + hold, tonumber(redis.call('GET', 'c:hold:' .. target) or '0'))
@@ -271,7 +276,7 @@ while ARGV[at] do
     local moved = string.sub(redis.call('GET', 'c:m:' .. R) or '00000000', 1, 8) ~= generation
     local doubtful = redis.call('SISMEMBER', 'c:doubt:' .. target, r) == 1
     redis.call('SET', 'c:d:' .. R, blob)
-    if dead ~= '' then redis.call('ZADD', 'c:dead', now, 'r' .. R)
+    if dead ~= '' and due == '' then redis.call('ZADD', 'c:dead', now, 'r' .. R)
     else redis.call('ZREM', 'c:dead', 'r' .. R) end
     if due ~= '' then
       redis.call('ZADD', dirty, now + tonumber(due), r)
@@ -293,7 +298,7 @@ while ARGV[at] do
     note(target, r, verdict, sign, why)
     answer[#answer + 1] = 1
   end
-  at = at + 13 + calls
+  at = at + 14 + calls + edits
 end
 return answer
 """
@@ -309,6 +314,18 @@ if not held or string.match(held, '^(.*)|%d+$') ~= ARGV[3] then return 0 end
 local expiry = now + tonumber(ARGV[4])
 redis.call('HSET', 'c:lease:' .. ARGV[1], ARGV[2], ARGV[3] .. '|' .. expiry)
 redis.call('ZADD', 'c:dirty:' .. ARGV[1], expiry, ARGV[2])
+return 1
+"""
+)
+
+_INTEND = Script(
+    ROOM
+    + NOW_MS
+    + """
+-- ARGV: target, r, token, blob: while the lease is ours
+local held = redis.call('HGET', 'c:lease:' .. ARGV[1], ARGV[2])
+if not held or string.match(held, '^(.*)|%d+$') ~= ARGV[3] then return 0 end
+redis.call('SET', 'c:d:' .. ARGV[1] .. ':' .. ARGV[2], ARGV[4])
 return 1
 """
 )
@@ -430,6 +447,16 @@ def renew(client: Redis, lease: Lease, lease_seconds: float) -> bool:
     return bool(_RENEW(client, args))
 
 
+def intend(client: Redis, lease: Lease, payload: Json) -> bool:
+    """Write down what a create is about to send, so that whoever comes after a crash can make the
+    same call again or look for what it made. False when the lease is no longer ours."""
+    told = replace(lease.state.delivered, intended=payload, doubt=True)
+    blob = f"{told.generation:08x}".encode() + pack_delivered(told)
+    name = lease.name
+    args: list[str | bytes] = [quote(name.target, safe=""), member_of(name), lease.token, blob]
+    return bool(_INTEND(client, args))
+
+
 def release(client: Redis, releases: Sequence[Release]) -> list[bool]:
     """End deliveries: store what the CRM was told and take the records off the dirty list, unless
     they have moved on. False for one whose lease was lost: nothing is stored, it is in doubt."""
@@ -443,7 +470,8 @@ def release(client: Redis, releases: Sequence[Release]) -> list[bool]:
         args += [f"{generation:08x}", blob]
         args += ["" if item.due_in is None else round(item.due_in * 1000)]
         args += [round(item.hold * 1000), int(item.relink), "x" if item.delivered.dead else ""]
-        args += [item.verdict, item.signature, item.why[:500], len(item.calls), *item.calls]
+        args += [item.verdict, item.signature, item.why[:500]]
+        args += [len(item.calls), len(item.edits), *item.calls, *item.edits]
     return [bool(reply) for reply in _RELEASE(client, args)]
 
 
@@ -551,6 +579,11 @@ def calls(client: Redis, name: Name | None = None, limit: int = 20) -> list[byte
     mark = f'"{key_of(name)}"'.encode()
     found = [line for line in client.lrange(f"{PREFIX}calls", 0, -1) if mark in line]
     return found[:limit]
+
+
+def edits(client: Redis, limit: int = 0) -> list[bytes]:
+    """The latest edits of people that were kept, newest first, as they were written down."""
+    return list(client.lrange(f"{PREFIX}edits", 0, limit - 1))
 
 
 def _state(name: Name, merged: bytes, delivered: bytes) -> State:

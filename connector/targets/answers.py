@@ -261,16 +261,23 @@ def judge(case: Case, result: Result) -> Judgement:
     if isinstance(result, Failure):
         return Judgement(row.meaning, result.text, result, unknown=result.sent and writes)
     if correction := _correction(case, result):
-        return _judgement(correction.means, result, reasons.refusal(result))
-    reason = _REASONS.get(row.condition or row.meaning, reasons.refusal)(result)
+        return _judgement(correction.means, result, reasons.refusal)
+    reason = _REASONS.get(row.condition or row.meaning, reasons.refusal)
     return _judgement(row.meaning, result, reason, unknown=row.unknown and writes, look=row.look)
 
 
 def _judgement(
-    meaning: Verdict, answer: Answer, reason: str, *, unknown: bool = False, look: bool = False
+    meaning: Verdict,
+    answer: Answer,
+    reason: Callable[[Answer], str],
+    *,
+    unknown: bool = False,
+    look: bool = False,
 ) -> Judgement:
+    if meaning == "done":
+        return Judgement(meaning, "", answer)
     wait = retry_after(answer.headers) if meaning in ("not_now", "fault") else None
-    return Judgement(meaning, "" if meaning == "done" else reason, answer, unknown, look, wait)
+    return Judgement(meaning, reason(answer), answer, unknown, look, wait)
 
 
 _REASONS: Mapping[str, Callable[[Answer], str]] = {

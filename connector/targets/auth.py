@@ -29,7 +29,7 @@ class Stamp:
 
 
 Send = Callable[[Outgoing], Result]
-"""Makes one call without credentials and writes it into the delivery's log."""
+"""Makes one call without credentials and writes it into the log of the delivery."""
 
 
 class NoCredentials(Exception):

@@ -1,4 +1,4 @@
-"""One record's delivery: its calls filled in, made and turned into an outcome.
+"""One record's delivery: its calls filled in, made, and turned into a report.
 
 Knows the record, its resource and what the placeholders stand for; decides nothing. Which calls are
 made, and what follows from their meaning, is for `strategies`; `line` makes them.
@@ -6,22 +6,24 @@ made, and what follows from their meaning, is for `strategies`; `line` makes the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from connector.config.model import Call, ResourceConfig
 from connector.model import Delivery, Json, Meaning, Outcome
 from connector.targets import extract
 from connector.targets.answers import CallKind, Case, Judgement, Verdict
-from connector.targets.calls import fill_in
+from connector.targets.calls import Outgoing, fill_in
 from connector.targets.fields import write_fields
 from connector.targets.http import Answer
 from connector.targets.idempotency import Numbering
 from connector.targets.ids import format_id
 from connector.targets.line import Line
 from connector.targets.placement import CannotPlace
-from connector.targets.template import CannotRender, names_in
+from connector.targets.policies import Choice, choose_for_new
+from connector.targets.template import CannotRender
 
 Link = str | int | None
 
@@ -34,98 +36,198 @@ _MEANINGS: Mapping[Verdict, Meaning] = {
 }
 """Whatever is left at the end and is none of these is a refusal of this record."""
 
-_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
-_ADDRESS = frozenset({"external_id", "crm_id"})
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A record as the CRM has it: its fields, its own id and its etag, as far as they are known."""
+
+    record: Json
+    link: Link = None
+    etag: str | None = None
 
 
 class Conversation:
-    """What is said about one record, and what is known of it so far."""
+    """What is said about one record, and what is known of it so far.
+
+    `known`: the record is in the CRM, as far as anybody can tell. `forgotten`: it was, and was
+    found to be gone. `row` is what a look has shown of it and no write has changed since. `chosen`
+    is what the last write sent.
+    """
 
     def __init__(
-        self, line: Line, resource: ResourceConfig, delivery: Delivery, numbering: Numbering
+        self,
+        line: Line,
+        resource: ResourceConfig,
+        order: Delivery,
+        numbering: Numbering,
+        intent: Callable[[Json], None] | None = None,
     ) -> None:
         self.resource = resource
-        self.delivery = delivery
-        self.link: Link = delivery.link
-        self.warnings: list[str] = []
-        self.external_id = format_id(resource.id_format, delivery.name.id)
+        self.order = order
+        self.external_id = format_id(resource.id_format, order.name.id)
+        self.link: Link = order.link
+        self.known = order.delivered
+        self.forgotten = False
+        self.row: Row | None = None
+        self.chosen = Choice()
+        self.proven_searches = line.crm.proven_searches
         self._line = line
         self._numbering = numbering
         self._config = line.crm.config
+        self._intent = intent
+        self._unlinked = False
+        self._warnings: list[str] = []
+        self._baseline: Mapping[str, str] | None = None
+
+    # --- what can be done
+
+    @property
+    def can_search(self) -> bool:
+        """There is a search, and an id to search for."""
+        return self.resource.upsert.search is not None and bool(self.external_id)
+
+    @property
+    def can_look(self) -> bool:
+        """There is a way to see what the CRM has."""
+        return self.can_search or self.resource.read is not None
+
+    @property
+    def update_call(self) -> Call:
+        """The call that changes a record that is there."""
+        upsert = self.resource.upsert
+        return _given(upsert.update or upsert.call)
+
+    @property
+    def create_call(self) -> Call:
+        """The call that creates a record: for put, patch and post maybe the same one."""
+        upsert = self.resource.upsert
+        return _given(upsert.create or upsert.call)
+
+    def can_name(self, call: Call) -> bool:
+        """Whether all that the call says of its record is known."""
+        return self._line.crm.named_by(call) <= self.placeholders().keys()
 
     # --- calls
+
+    def create(self) -> Judgement:
+        """Creates the record, or writes it not knowing whether it is there."""
+        filled = self._creation()
+        if isinstance(filled, Judgement):
+            return filled
+        self.chosen, self.row = choose_for_new(self.order), None
+        if self._intent and (filled.kind == "create" or filled.method == "POST"):
+            self._intent(_payload(filled))
+        return self._make(filled, self.create_call)
+
+    def repeat_intended(self) -> Judgement:
+        """The very call that `intent` was told of, with its number and so with its key."""
+        filled, said = self._creation(), self.order.intended
+        if isinstance(filled, Judgement):
+            return filled
+        body = said["body"].encode()
+        again = replace(filled, method=said["method"], path=said["path"], body=body)
+        return self._make(again, self.create_call)
+
+    def intends_the_same(self) -> bool:
+        """Whether a create would now be the call that `intent` was told of."""
+        filled = self._creation()
+        return isinstance(filled, Outgoing) and _payload(filled) == self.order.intended
 
     def write(
         self,
         kind: CallKind,
         call: Call,
+        choice: Choice,
         *,
-        everything: bool = False,
-        headers: Mapping[str, str] = _NO_HEADERS,
+        whole: bool,
+        headers: Mapping[str, str] = _NOTHING,
     ) -> Judgement:
-        """A create, update or upsert. It sends the changed fields where the resource and the
-        record allow it; `everything` sends all."""
-        creating = kind == "create"
-        whole = everything or kind != "update" or self.resource.send == "all"
-        fields = self.delivery.fields
-        if not whole:
-            fields = {name: fields[name] for name in fields if name in self.delivery.changed}
-        try:
-            placed = write_fields(
-                self.resource,
-                fields,
-                self._values(),
-                creating=creating,
-                with_id=whole or not _names_its_record(call),
-            )
-        except (CannotPlace, CannotRender) as error:
-            return Judgement("refused", str(error))
-        return self.ask(kind, call, fields=placed, headers=headers)
+        """Sends what was chosen. The external id goes along in a `whole` write and where the call
+        does not name its record otherwise."""
+        filled = self._filled(kind, call, headers, self.external_id, choice, whole)
+        if isinstance(filled, Judgement):
+            return filled
+        self.chosen, self.row = choice, None
+        return self._make(filled, call)
 
     def ask(
         self,
         kind: CallKind,
         call: Call,
         *,
-        fields: Mapping[str, Json] | None = None,
-        headers: Mapping[str, str] = _NO_HEADERS,
+        headers: Mapping[str, str] = _NOTHING,
+        external_id: str | None = None,
     ) -> Judgement:
-        """Any call of the resource. One that cannot be filled in for this record is refused."""
-        values = self._values() if fields is None else {**self._values(), "fields": fields}
+        """Any call that sends no fields. `external_id` is another one to search for."""
+        about = self.external_id if external_id is None else external_id
+        filled = self._filled(kind, call, headers, about)
+        return filled if isinstance(filled, Judgement) else self._make(filled, call)
+
+    def _creation(self) -> Outgoing | Judgement:
+        call = self.create_call
+        kind: CallKind = "upsert" if call is self.resource.upsert.call else "create"
+        return self._filled(kind, call, _NOTHING, self.external_id, choose_for_new(self.order))
+
+    def _filled(
+        self,
+        kind: CallKind,
+        call: Call,
+        headers: Mapping[str, str],
+        external_id: str,
+        choice: Choice | None = None,
+        whole: bool = True,
+    ) -> Outgoing | Judgement:
+        """The call as it goes out; a refusal where it cannot be filled in for this record."""
+        values = self.placeholders(external_id)
         try:
-            outgoing = fill_in(
-                kind, call, self._config.base_url, values, self._config.headers, headers
-            )
-        except CannotRender as error:
+            if choice is not None:
+                values["fields"] = write_fields(
+                    self.resource,
+                    choice.values,
+                    values,
+                    as_read=choice.as_read,
+                    creating=kind == "create",
+                    with_id=whole or not self._line.crm.named_by(call),
+                )
+            return fill_in(kind, call, self._config.base_url, values, self._config.headers, headers)
+        except (CannotPlace, CannotRender) as error:
             return Judgement("refused", str(error))
-        judgement = self._line.call(outgoing, self._case(kind, call))
-        if judgement.meaning == "done" and kind in ("create", "update", "upsert"):
+
+    def placeholders(self, external_id: str | None = None) -> dict[str, Json]:
+        """What the placeholders stand for; no `crm_id` while it is not known."""
+        about = self.external_id if external_id is None else external_id
+        values: dict[str, Json] = {"external_id": about, "resource": self.resource.name}
+        if self.resource.crm_id is None:
+            values["crm_id"] = about
+        elif self.link is not None:
+            values["crm_id"] = self.link
+        return values
+
+    def wait(self, share: float) -> None:
+        """Lets the CRM's index catch up: sleeps for a share of `search_lag`."""
+        time.sleep(share * self._config.search_lag)
+
+    def _make(self, outgoing: Outgoing, call: Call) -> Judgement:
+        judgement = self._line.call(outgoing, self._case(outgoing.kind, call))
+        if judgement.meaning == "done" and outgoing.kind in ("create", "update", "upsert"):
             self._keep_link(judgement.data)
         return judgement
 
     def _case(self, kind: CallKind, call: Call) -> Case:
         upsert = self.resource.upsert
+        # A create that meets a known record is what create_then_update is made of.
+        meets = upsert.strategy == "create_then_update" and kind == "create"
         return Case(
             call=kind,
             resource=self.resource,
             external_id=self.external_id,
-            delivered=self.delivery.delivered,
+            delivered=self.known,
             one_call=call is upsert.call,
-            can_look=bool(upsert.search or self.resource.read),
-            can_search=bool(upsert.search),
+            can_look=self.can_look or meets,
+            can_search=self.can_search,
         )
-
-    def _values(self) -> dict[str, Json]:
-        """What the placeholders stand for; no `crm_id` while it is not known."""
-        values: dict[str, Json] = {
-            "external_id": self.external_id,
-            "resource": self.resource.name,
-        }
-        if self.resource.crm_id is None:
-            values["crm_id"] = self.external_id
-        elif self.link is not None:
-            values["crm_id"] = self.link
-        return values
 
     def _keep_link(self, answer: Json) -> None:
         """Every answer to a write refreshes the link."""
@@ -133,13 +235,42 @@ class Conversation:
             found = extract.find_id(self.resource.crm_id, answer)
             self.link = self.link if found is None else found
 
-    def can_name(self, call: Call) -> bool:
-        """Whether all that the call's address asks for is known of the record."""
-        return _names(call) & _ADDRESS <= self._values().keys()
+    # --- what becomes known
+
+    def adopt(self, row: Row | None) -> None:
+        """A look has shown the record, or that it is not there."""
+        self.row = row
+        self.known = row is not None
+        if row:
+            self.meet(row.link)
+
+    def meet(self, link: Link) -> None:
+        """The record is there. One that was not delivered to this row gets all fields."""
+        self.known = True
+        if not self.order.delivered or (link is not None and str(link) != str(self.order.link)):
+            self.send_everything()
+        if link is not None:
+            self.link = link
+
+    def forget(self) -> None:
+        """The record is not there any more: its link leads nowhere."""
+        self.known, self.row, self.forgotten = False, None, True
+        self._unlinked = self.link is not None
+        self.link = None
+        self.send_everything()
+
+    def send_everything(self) -> None:
+        """From now on every field counts as changed."""
+        self.order = replace(self.order, changed=frozenset(self.order.fields))
+
+    def keep_baseline(self, baseline: Mapping[str, str]) -> None:
+        """What the CRM holds after the delivery in fields that people may edit."""
+        self._baseline = baseline
 
     def warn(self, text: str) -> None:
         """Something a person should know of a record that is delivered all the same."""
-        self.warnings.append(text)
+        if text not in self._warnings:
+            self._warnings.append(text)
 
     # --- the end
 
@@ -149,16 +280,27 @@ class Conversation:
 
     def refused(self, reason: str, judgement: Judgement | None = None) -> Outcome:
         """A dead letter, for a reason of our own and with the answer that led to it."""
-        result = judgement.result if judgement else None
-        return self.end(Judgement("refused", reason, result))
+        return self.end(Judgement("refused", reason, judgement.result if judgement else None))
 
     def end(self, judgement: Judgement) -> Outcome:
         """What the last call's meaning makes of the delivery."""
-        return replace(
-            outcome(judgement, self._line, self._numbering.number),
+        plain = outcome(judgement, self._line, self._numbering.number)
+        done = plain.meaning == "done"
+        return Outcome(
+            meaning=plain.meaning,
+            number=plain.number,
             link=self.link,
             unknown=self._numbering.in_doubt,
-            warnings=tuple(self.warnings),
+            status=plain.status,
+            reason=plain.reason,
+            answer=plain.answer,
+            retry_after=plain.retry_after,
+            calls=plain.calls,
+            warnings=tuple(map(self._line.mask.text, self._warnings)),
+            unlinked=self._unlinked and self.link is None,
+            baseline=self._baseline,
+            withheld=self.chosen.withheld if done else {},
+            sets=self.chosen.sets if done else {},
         )
 
 
@@ -177,10 +319,13 @@ def outcome(judgement: Judgement, line: Line, number: int) -> Outcome:
     )
 
 
-def _names_its_record(call: Call) -> bool:
-    """Whether the call says outside of its fields which record it means."""
-    return not _ADDRESS.isdisjoint(_names(call))
+def _payload(outgoing: Outgoing) -> Json:
+    """What must be known of a create to make it again exactly."""
+    body = (outgoing.body or b"").decode()
+    return {"method": outgoing.method, "path": outgoing.path, "body": body}
 
 
-def _names(call: Call) -> frozenset[str]:
-    return names_in([call.path, call.query, call.headers, call.body])
+def _given(call: Call | None) -> Call:
+    if call is None:
+        raise ValueError("the resource has no call to write with")
+    return call

@@ -8,8 +8,10 @@ field where the CRM could not tell the record otherwise.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
+from types import MappingProxyType
 
-from connector.config.model import Field, ResourceConfig
+from connector.config.model import Field, ResourceConfig, Step
 from connector.model import Json
 from connector.targets.placement import Place, place_all
 from connector.targets.template import render, text
@@ -20,35 +22,56 @@ def write_fields(
     fields: Mapping[str, Json],
     values: Mapping[str, Json],
     *,
+    as_read: Mapping[str, Json] = MappingProxyType({}),
     creating: bool = False,
     with_id: bool = False,
 ) -> dict[str, Json]:
     """The object that stands for `{fields}`.
 
-    `values` are the placeholders' (`external_id` among them). `creating` leaves nulls out,
-    `with_id` adds the external id, which wins over a field that stands in the same place. Raises
-    CannotPlace and CannotRender.
+    `values` are the placeholders' (`external_id` among them). `as_read` are fields that go back in
+    the CRM's own form. `creating` leaves nulls out, `with_id` adds the external id, which wins over
+    a field that stands in the same place. Raises CannotPlace and CannotRender.
     """
     own = resource.external_id if with_id else None
     placed: list[tuple[Place, Json]] = []
-    for name in sorted(fields):
-        given = fields[name]
+    for name in sorted(fields.keys() | as_read.keys()):
+        given = as_read[name] if name in as_read else fields[name]
         if given is None and creating:
             continue
-        rule = resource.field(name)
-        if own is None or rule.at != own.at:
-            placed.append((rule.at, _form(resource, rule, given, values)))
+        place = _place(resource, name)
+        if own is None or place != own.at:
+            formed = given if name in as_read else form(resource, name, given, values)
+            placed.append((place, formed))
     if own is not None:
-        placed.append((own.at, _form(resource, own, values["external_id"], values)))
+        formed = _form(resource, own, values["external_id"], values)
+        placed.append((own.at, formed))
     return place_all(placed)
 
 
-def _form(resource: ResourceConfig, rule: Field, given: Json, values: Mapping[str, Json]) -> Json:
-    clears = given is None or (given == "" and rule.as_ is not None)
-    if clears:
-        value = rule.empty
-    elif rule.as_ is not None:
-        value = render(rule.as_, {**values, "value": given})
+def form(resource: ResourceConfig, name: str, given: Json, values: Mapping[str, Json]) -> Json:
+    """A field's value as it is written."""
+    return _form(resource, resource.fields.get(name), given, values)
+
+
+def _place(resource: ResourceConfig, name: str) -> Place:
+    rule = resource.fields.get(name)
+    return rule.at if rule else _own_place(name)
+
+
+@lru_cache(maxsize=4096)
+def _own_place(name: str) -> Place:
+    """Where a field stands that the configuration does not mention."""
+    return (Step(name),)
+
+
+def _form(
+    resource: ResourceConfig, rule: Field | None, given: Json, values: Mapping[str, Json]
+) -> Json:
+    shape = rule.as_ if rule else None
+    if given is None or (given == "" and shape is not None):
+        value = rule.empty if rule else resource.empty
+    elif shape is not None:
+        value = render(shape, {**values, "value": given})
     else:
         value = given
     if resource.values == "strings" and value is not None:

@@ -114,7 +114,7 @@ class Http:
     def send(self, request: Request, timeout: float) -> Result:
         """Makes one call within `timeout` seconds."""
         begun = time.monotonic()
-        _call.until, _call.sent = begun + timeout, False
+        _call.begin(timeout, with_body=bool(request.body))
         try:
             raw = self._adapter.send(_prepare(request), stream=True, timeout=timeout).raw
             content = _read(raw)
@@ -134,10 +134,17 @@ class Http:
 
 
 class _Call(threading.local):
-    """The call that this thread makes: until when (monotonic seconds), and whether it has left."""
+    """The call that this thread makes: until when (monotonic seconds), whether it has left, and
+    its head while that waits for the body."""
 
     until = 0.0
     sent = False
+    body_follows = False
+    head = b""
+
+    def begin(self, timeout: float, *, with_body: bool) -> None:
+        self.until = time.monotonic() + timeout
+        self.sent, self.body_follows, self.head = False, with_body, b""
 
     def left(self) -> float:
         """Seconds left; raises TimeoutError when there are none."""
@@ -200,9 +207,17 @@ def _connect(connection: HTTPConnection) -> socket.socket:
 class _Connection(HTTPConnection):
     _new_conn = _connect
 
+    def send(self, data: Any) -> None:
+        """Head and body in one write: a server woken by the head alone costs both sides."""
+        if _call.body_follows:
+            _call.body_follows, _call.head = False, data
+            return
+        super().send(_call.head + data)
+        _call.head = b""
 
-class _TlsConnection(HTTPSConnection):
-    _new_conn = _connect
+
+class _TlsConnection(HTTPSConnection, _Connection):
+    pass
 
 
 class _Pool(HTTPConnectionPool):

@@ -24,7 +24,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from connector.config.model import TargetConfig
+from connector.config.model import Call, TargetConfig
 from connector.model import CallLog
 from connector.targets.answers import WRITES, Case, Judgement, judge
 from connector.targets.auth import Credentials, NoCredentials, Stamp
@@ -33,6 +33,7 @@ from connector.targets.http import Failure, Http, Result
 from connector.targets.idempotency import Numbering
 from connector.targets.masking import Mask
 from connector.targets.permission import Permission
+from connector.targets.template import IDS, names_in
 
 TRIES = 3
 """How often one call is tried, and within how many seconds, before the caller waits."""
@@ -50,6 +51,17 @@ class Crm:
     credentials: Credentials
     mask: Mask
     permission: Permission = field(default_factory=Permission)
+    proven_searches: set[str] = field(default_factory=set)
+    _named: dict[int, frozenset[str]] = field(default_factory=dict)
+
+    def named_by(self, call: Call) -> frozenset[str]:
+        """By what a configured call names its record, apart from its fields: `external_id`,
+        `crm_id`, both or neither. Worked out once."""
+        known = self._named.get(id(call))
+        if known is None:
+            known = names_in([call.path, call.query, call.headers, call.body]) & IDS
+            self._named[id(call)] = known
+        return known
 
 
 class Line:
@@ -68,12 +80,13 @@ class Line:
         self._http = http
         self._before_call = before_call
         self._numbering = numbering
-        self._stamp = Stamp()
+        self._stamp: Stamp | None = None  # what the last call carried; None: no token was to be had
 
     def call(self, outgoing: Outgoing, case: Case) -> Judgement:
         """Makes a call and says what its answer means; never `forbidden`."""
         judgement = self._tried(outgoing, case)
-        if judgement.meaning == "credentials" and self.crm.credentials.renew(self._stamp):
+        refused = self._stamp if judgement.meaning == "credentials" else None
+        if refused and self.crm.credentials.renew(refused):
             judgement = self._tried(outgoing, case)
         if judgement.meaning == "forbidden":
             return self._settled(judgement, case)
@@ -101,12 +114,13 @@ class Line:
         return result
 
     def _try(self, outgoing: Outgoing, case: Case) -> Judgement:
+        self._stamp = None
         try:
             stamp = self._stamp = self.crm.credentials.stamp(self.send_bare)
         except NoCredentials as error:
             return error.judgement
         if stamp.secret:
-            self.mask = self.mask.hiding(stamp.secret)
+            self.mask = self.crm.mask.hiding(stamp.secret)
         numbering = self._numbering if outgoing.kind in WRITES else None
         name = self.crm.config.idempotency_header
         keyed = {name: numbering.key(outgoing)} if numbering and name else {}
@@ -127,6 +141,7 @@ class Line:
         return result, judgement
 
     def _log(self, at: int, outgoing: Outgoing, result: Result, judgement: Judgement) -> None:
+        holds_token = outgoing.kind == "login" and judgement.meaning == "done"
         self.calls.append(
             CallLog(
                 at=at,
@@ -135,7 +150,7 @@ class Line:
                 status=judgement.status,
                 seconds=result.seconds,
                 meaning=judgement.meaning,
-                answer=self.mask.beginning(result.text),
+                answer="" if holds_token else self.mask.beginning(result.text),
             )
         )
 
@@ -167,6 +182,8 @@ def _is_blip(outgoing: Outgoing, judgement: Judgement) -> bool:
         return False
     if isinstance(judgement.result, Failure) and judgement.result.kind == "timed out":
         return not judgement.result.sent
+    if outgoing.kind == "create" and judgement.status == 503:
+        return False  # some gateways say so of a call that got through: the next delivery looks
     return not (judgement.unknown and outgoing.kind in _CREATING and outgoing.method == "POST")
 
 

@@ -30,16 +30,19 @@ _SECRET_KEYS = re.compile(r"pass|secret|token|key|pwd|credential|assertion|code"
 
 
 class Mask:
-    """Hides texts. An immutable value; `hiding` gives one that hides more."""
+    """Hides texts. `hiding` gives a mask that hides one more, and remembers the last."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
         self._secrets = frozenset(secret for secret in secrets if len(secret) >= _SHORTEST)
         forms = sorted({form for s in self._secrets for form in _forms(s)}, key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, forms))) if forms else None
+        self._wider: tuple[str, Mask] | None = None
 
-    def hiding(self, *secrets: str) -> Mask:
-        """A mask that hides these, too."""
-        return Mask(self._secrets.union(secrets))
+    def hiding(self, secret: str) -> Mask:
+        """A mask that hides this text, too."""
+        if self._wider is None or self._wider[0] != secret:
+            self._wider = (secret, Mask({*self._secrets, secret}))
+        return self._wider[1]
 
     def text(self, text: str) -> str:
         """`text` with every secret replaced."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from connector.config.model import TargetConfig
-from connector.model import Delivery, Outcome
+from connector.model import Delivery, Json, Outcome
 from connector.targets.auth import open_credentials
 from connector.targets.conversation import Conversation, outcome
 from connector.targets.http import Http
@@ -19,31 +19,47 @@ from connector.targets.ids import format_id
 from connector.targets.line import Crm, Line
 from connector.targets.masking import Mask, secrets_of
 from connector.targets.strategies import STRATEGIES, delete
+from connector.targets.tokens import FETCHED, MemoryTokens, TokenStore
 
 
 class Target:
-    """One entry under `targets:`."""
+    """One entry under `targets:`. `tokens` is where fetched tokens are kept: in this process,
+    unless a store is given that workers share."""
 
-    def __init__(self, config: TargetConfig) -> None:
+    def __init__(self, config: TargetConfig, tokens: TokenStore | None = None) -> None:
         self.config = config
-        self._crm = Crm(config, open_credentials(config.auth), Mask(secrets_of(config)))
+        fetched = FETCHED.get(config.auth.type)
+        credentials = (
+            fetched(config, config.auth, tokens or MemoryTokens())
+            if fetched
+            else open_credentials(config.auth)
+        )
+        self._crm = Crm(config, credentials, Mask(secrets_of(config)))
 
     def external_id(self, resource: str, record: str) -> str:
         """A record's external id as the CRM sees it (`id_format`): what references carry where
         the resource has no `crm_id`."""
         return format_id(self.config.resource(resource).id_format, record)
 
-    def deliver(self, delivery: Delivery, http: Http, before_call: Callable[[], None]) -> Outcome:
-        """Brings one record in the CRM up to date.
+    def deliver(
+        self,
+        delivery: Delivery,
+        http: Http,
+        before_call: Callable[[], None],
+        intent: Callable[[Json], None] | None = None,
+    ) -> Outcome:
+        """Brings one record in the CRM up to date. A plain delivery will do for an `Delivery`.
 
-        `before_call` runs before every HTTP try, within whose time (`timeout`, in seconds) it may
-        rely on not being needed again; what it raises comes out. Nothing else raises for what the
-        CRM does.
+        `before_call` runs before every HTTP try, so that a lease can be made to outlast it
+        (`timeout` seconds). `intent` is told of every create just before it is made, so that it
+        can be written down; what it was told comes back as `Delivery.intended` should nobody know
+        what became of that create. What these two raise comes out. Nothing else is raised,
+        whatever the CRM does.
         """
         resource = self.config.resource(delivery.name.resource)
         numbering = Numbering(delivery.name, delivery.number)
         line = Line(self._crm, http, before_call, numbering)
-        talk = Conversation(line, resource, delivery, numbering)
+        talk = Conversation(line, resource, delivery, numbering, intent)
         if delivery.action == "delete":
             return delete(talk)
         return STRATEGIES[resource.upsert.strategy](talk)

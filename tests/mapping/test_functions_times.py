@@ -316,7 +316,7 @@ def test_offset_of_any_size_counts(local, offset, between):
 @given(st.datetimes(datetime(1900, 1, 1), datetime(2200, 1, 1)))  # noqa: DTZ001
 def test_wall_clock_is_that_of_the_zone_also_when_clocks_change(local):
     berlin = ZoneInfo("Europe/Berlin")
-    expected = exactly(local.replace(tzinfo=berlin))
+    expected = exactly(local.replace(tzinfo=berlin, fold=0))  # a text cannot say which of two
     assert micros(local.isoformat(" "), berlin) == expected
     assert micros(local.strftime("%Y/%m/%d %H:%M:%S.%f"), berlin) == expected
 
@@ -326,7 +326,7 @@ def test_wall_clock_is_that_of_the_zone_also_when_clocks_change(local):
 def test_epoch_seconds_keep_every_microsecond(instant):
     text = f"{instant // 10**6}.{instant % 10**6:06}"
     assert micros(text, VIETNAM) == instant
-    if instant < 2**53:  # where a float still shows all six digits
+    if instant < 2**32 * 10**6:  # above, a float knows less than a microsecond
         assert micros(float(text), VIETNAM) == instant
 
 

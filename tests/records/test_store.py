@@ -140,6 +140,19 @@ def test_a_dead_letter_waits_for_nothing_until_something_newer_comes(client: Red
     assert store.standings(client, [TICKET])[TICKET].dead is False
 
 
+def test_a_dead_record_that_is_tried_again_waits_and_is_no_dead_letter(client: Redis) -> None:
+    lease = moved(client, a=1)
+    assert lease
+    dead = replace(lease.state.delivered, dead=Dead("no", 422, None, 1, 1))
+    store.release(client, [Release(lease, dead)])
+    store.touch(client, [TICKET])
+    again = due(client)[0]
+    assert again.state.delivered.dead
+    store.release(client, [Release(again, again.state.delivered, due_in=5.0)])
+    standing = store.standings(client, [TICKET])[TICKET]
+    assert (standing.dead, standing.due is None) == (False, False)
+
+
 def test_a_new_link_makes_its_referrers_due_even_while_they_are_delivered(client: Redis) -> None:
     state = store.read(client, [TICKET])[0]
     write = Write(TICKET, state.generation, words(a=1), (1,), (CONTACT,))

@@ -76,9 +76,63 @@ class Reply:
         return self.body.encode() if isinstance(self.body, str) else json.dumps(self.body).encode()
 
 
+class Rows:
+    """A small API at `/t`, for `crm.otherwise`: the CRM gives ids, `ext` holds ours.
+
+    Knobs are attributes: `lag` searches that do not see the newest row yet, `unique` refuses a
+    second row of one `ext` with that status, `etags` asks for If-Match.
+    """
+
+    def __init__(self, *rows: dict[str, Any]) -> None:
+        self.rows = {row["id"]: dict(row) for row in rows}
+        self.next = 100
+        self.lag = 0
+        self.unique = 0
+        self.etags = False
+        self.answers_id = True
+
+    def __call__(self, seen: Seen) -> Reply:
+        key = seen.path.partition("?")[0].removeprefix("/t").strip("/")
+        if not key:
+            return self.create(seen) if seen.method == "POST" else self.search(seen)
+        row = self.rows.get(int(key))
+        if row is None:
+            return Reply(404, {"message": "no such row"})
+        if seen.method == "GET":
+            return Reply(200, {"data": row}, {"ETag": self.etag(row)})
+        if self.etags and seen.headers.get("If-Match") != self.etag(row):
+            return Reply(412, {"message": "changed meanwhile"})
+        if seen.method == "DELETE":
+            del self.rows[row["id"]]
+            return Reply(204)
+        row.update(seen.json)
+        return Reply(200, {"data": row})
+
+    def create(self, seen: Seen) -> Reply:
+        known = [row for row in self.rows.values() if row.get("ext") == seen.json.get("ext")]
+        if known and self.unique:
+            return Reply(self.unique, {"message": "not unique", "data": {"id": known[0]["id"]}})
+        self.next += 1
+        self.rows[self.next] = {"id": self.next, **seen.json}
+        return Reply(201, {"data": {"id": self.next}} if self.answers_id else None)
+
+    def search(self, seen: Seen) -> Reply:
+        wanted = dict(seen.query).get("ext")
+        hits = [row for row in self.rows.values() if row.get("ext") == wanted]
+        if hits and self.lag:
+            self.lag -= 1
+            hits = []
+        return Reply(200, {"data": hits})
+
+    def etag(self, row: dict[str, Any]) -> str:
+        return f'"{abs(hash(json.dumps(row)))}"'
+
+
 class Crm(ThreadingHTTPServer):
     """The far side of the network."""
 
+    reply = Reply
+    rows = Rows
     daemon_threads = True
     block_on_close = False
     request_queue_size = 64
@@ -106,6 +160,10 @@ class Crm(ThreadingHTTPServer):
     @property
     def keys(self) -> list[str | None]:
         return [seen.key for seen in self.seen]
+
+    @property
+    def calls(self) -> list[str]:
+        return [f"{seen.method} {seen.path}" for seen in self.seen]
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -146,7 +204,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(reply.status)
         headers = {"Content-Type": "application/json", "Content-Length": str(len(content))}
         for name, value in {**headers, **reply.headers}.items():
-            self.send_header(name, value)
+            if value is not None:
+                self.send_header(name, value)
         head = b"".join(self._headers_buffer) + b"\r\n"  # type: ignore[attr-defined]
         self._headers_buffer = []
         self._write(head, reply.drip)
@@ -183,17 +242,18 @@ def crm() -> Iterator[Crm]:
 
 @dataclass(slots=True)
 class Bench:
-    """A target, and deliveries to it. Keyword arguments of `upsert` are fields."""
+    """A target, and deliveries to it. Further keywords of `upsert` and `delete` are an order's."""
 
     target: Target
     http: Http
     tries: int = 0
+    intended: list[Any] = field(default_factory=list)
 
     def before_call(self) -> None:
         self.tries += 1
 
     def deliver(self, delivery: Delivery) -> Outcome:
-        return self.target.deliver(delivery, self.http, self.before_call)
+        return self.target.deliver(delivery, self.http, self.before_call, self.intended.append)
 
     def upsert(
         self,
@@ -205,11 +265,12 @@ class Bench:
         delivered: bool = False,
         number: int = 1,
         resource: str = "tickets",
+        **more: Any,
     ) -> Outcome:
         fields = {"subject": "Hello"} if fields is None else fields
         names = frozenset(fields if changed is None else changed)
         name = Name(self.target.config.name, resource, id)
-        return self.deliver(Delivery(name, "upsert", fields, names, link, delivered, number))
+        return self.deliver(Delivery(name, "upsert", fields, names, link, delivered, number, **more))
 
     def delete(
         self,
@@ -219,9 +280,10 @@ class Bench:
         delivered: bool = True,
         number: int = 1,
         resource: str = "tickets",
+        **more: Any,
     ) -> Outcome:
         name = Name(self.target.config.name, resource, id)
-        return self.deliver(Delivery(name, "delete", {}, frozenset(), link, delivered, number))
+        return self.deliver(Delivery(name, "delete", {}, frozenset(), link, delivered, number, **more))
 
 
 Configure = Callable[..., Bench]
