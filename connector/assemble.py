@@ -14,6 +14,7 @@ from connector.redisdb import Redis
 from connector.sources import open_source
 from connector.sources.base import Source
 from connector.targets.target import Target
+from connector.tokens import RedisTokens
 
 
 def open_sources(config: Config) -> dict[str, Source]:
@@ -21,9 +22,10 @@ def open_sources(config: Config) -> dict[str, Source]:
     return {name: open_source(source) for name, source in config.sources.items()}
 
 
-def open_targets(config: Config) -> dict[str, Target]:
-    """The configured CRMs by name."""
-    return {name: Target(target) for name, target in config.targets.items()}
+def open_targets(config: Config, client: Redis) -> dict[str, Target]:
+    """The configured CRMs by name; what they log in with is shared by all workers."""
+    tokens = RedisTokens(client)
+    return {name: Target(target, tokens) for name, target in config.targets.items()}
 
 
 def source_kinds(config: Config) -> dict[str, str]:
@@ -67,4 +69,6 @@ def ensure_in_force(config: Config, client: Redis) -> int:
 
 def reconciler(config: Config, client: Redis) -> Reconciler:
     """Everything that an event needs on its way."""
-    return Reconciler(config, client, open_sources(config), open_targets(config), in_force(config))
+    return Reconciler(
+        config, client, open_sources(config), open_targets(config, client), in_force(config)
+    )

@@ -332,6 +332,32 @@ def status(json_: bool) -> None:
     )
 
 
+@main.command()
+@click.option("--limit", type=click.IntRange(0), default=100, help="At most so many; 0: all.")
+@as_json
+def edits(limit: int, json_: bool) -> None:
+    """Edits of people in the CRM that were kept because of a field's `write:` policy."""
+    rows = reports.edits(_redis(), _config(), limit)
+    if json_:
+        print_json({"edits": rows})
+        return
+    print_table(
+        ["at", "record", "field", "kept", "not written", "policy", "mapping"],
+        (
+            (
+                r["at"],
+                f"{r['resource']} {r['id']}",
+                r["field"],
+                _shown(r["kept"]),
+                _shown(r["not_written"]),
+                r["write"],
+                f"{r['file']}:{r['line']}",
+            )
+            for r in rows
+        ),
+    )
+
+
 # --- dead letters
 
 

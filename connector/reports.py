@@ -172,6 +172,29 @@ def call_json(line: bytes) -> dict[str, Json]:
     }
 
 
+def edits(client: Redis, config: Config, limit: int) -> list[dict[str, Json]]:
+    """Edits of people in the CRM that were kept, the latest first: both values, and the event and
+    mapping line that would have overwritten them."""
+    places = _Places(client, config)
+    rows = []
+    for line in store.edits(client, limit):
+        key, field, held, told, at, policy, rule, set_number, serial = json.loads(line)
+        found = journal.headers(client, [serial])
+        rows.append(
+            {
+                **_name_json(store.name_of(key)),
+                "field": field,
+                "kept": held,
+                "not_written": told,
+                "at": iso(at),
+                "write": policy,
+                "event": found[0].event.id if found else None,
+                **places.at(set_number, rule),
+            }
+        )
+    return rows
+
+
 def find_records(client: Redis, config: Config, resource: str, id_: str) -> list[State]:
     """The known records of that resource and id, one for each target that has it."""
     names = [Name(target, resource, id_) for target in config.targets]
@@ -290,15 +313,19 @@ class _Places:
         self._sets: dict[int, MappingSet | None] = {}
 
     def of(self, cell: Cell) -> dict[str, Json]:
-        number = cell.newest.set
+        """The place of the rule that set a field."""
+        return self.at(cell.newest.set, cell.rule)
+
+    def at(self, number: int, rule: int) -> dict[str, Json]:
+        """The place of a rule of a set."""
         if number not in self._sets:
             self._sets[number] = published.fetch(
                 self._client, number, lambda texts: build_set(self._config, texts)
             )
         known = self._sets[number]
         place: Place | None = None
-        if known is not None and 0 <= cell.rule < len(known.places):
-            place = known.places[cell.rule]
+        if known is not None and 0 <= rule < len(known.places):
+            place = known.places[rule]
         return {
             "file": place.file if place else None,
             "line": place.line if place else None,

@@ -1,18 +1,30 @@
 """The connector as it runs: real Redis, real web and worker processes, and a CRM that can be told
-to misbehave. For tests that kill things."""
+to misbehave. For tests that kill things.
+
+    System, running()   the processes, each of which can be started, stopped and killed by name
+    Stream              updates of some tickets, and the rows that must come of them
+    Load                posts bodies in an open loop and remembers what was acknowledged
+    balance()           compares the three in the end: the promises of the design, checked
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import requests
 
@@ -49,6 +61,36 @@ targets:
     base_url: http://127.0.0.1:{crm_port}
     auth: {{type: none}}
     check: {{path: /}}
+"""
+
+BRISK = """\
+    timeout: TIMEOUT
+    probe_interval: 1
+    retry: {schedule: [0.5, 1, 2, 2, 2]}
+    resources:
+      default:
+        upsert: {strategy: patch, path: "/{resource}/{external_id}"}
+"""
+"""More of the target, for tests: soon tries again, and sends only what changed, so that a change
+that the connector wrongly believes delivered is missing in the CRM for good."""
+
+STREAM_MAPPING = """\
+source: caresoft
+events: [ticket.update]
+records:
+  - resource: tickets
+    id: ticket.ticket_id
+    version: ticket.updated_at
+    fields: {a: ticket.a, b: ticket.b, c: ticket.c, d: ticket.d}
+---
+source: caresoft
+events: [ticket.delete]
+records: [{resource: tickets, id: ticket.ticket_id, action: delete}]
+---
+source: caresoft
+events: [lead.update]
+records:
+  - {resource: leads, id: lead.id, version: lead.updated_at, fields: {a: lead.a, b: lead.b}}
 """
 
 
@@ -97,6 +139,7 @@ class System:
             stdout=log,
             stderr=subprocess.STDOUT,
             cwd=self.folder,
+            start_new_session=True,  # a group of its own, so that `kill9` leaves no child behind
         )
         log.close()
         self.processes[name] = (process, Lifeline(process.pid))
@@ -113,14 +156,32 @@ class System:
     def start_worker(self, name: str = "worker", threads: int = 8) -> subprocess.Popen[bytes]:
         return self.start(name, "-m", "connector", "worker", "--threads", str(threads))
 
+    def start_and_await_worker(self, name: str = "worker", threads: int = 8) -> None:
+        """As `start_worker`, and back when it takes work."""
+        self.start_worker(name, threads)
+        wait_for(lambda: "is ready" in self.log(name), name, explain=lambda: self.log(name))
+
     def signal(self, name: str, number: signal.Signals) -> None:
         self.processes[name][0].send_signal(number)
 
+    def alive(self, name: str) -> bool:
+        """Whether the process still runs."""
+        return self.processes[name][0].poll() is None
+
     def kill9(self, name: str) -> None:
+        """Kill it with all its children, as a platform or a lack of memory does."""
         process, lifeline = self.processes.pop(name)
-        process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         lifeline.cut()
+
+    def kill9_children(self, name: str) -> None:
+        """Kill those that the process forked, and not itself."""
+        parent = self.processes[name][0].pid
+        children = Path(f"/proc/{parent}/task/{parent}/children").read_text()
+        for child in children.split():
+            os.kill(int(child), signal.SIGKILL)
 
     def stop(self, name: str, within: float = 30.0) -> int:
         """SIGTERM, and the exit code."""
@@ -129,7 +190,8 @@ class System:
         try:
             return process.wait(timeout=within)
         finally:
-            process.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             lifeline.cut()
 
@@ -144,6 +206,10 @@ class System:
         url = f"{self.web_url}/webhooks/{source}"
         return requests.post(url, data=raw, headers=headers, timeout=10)
 
+    def answers(self, path: str) -> bool:
+        """Whether the web process answers 200 there."""
+        return _ok(f"{self.web_url}/{path}")
+
     # --- the CRM's side
 
     def behave(self, **behaviour: Json) -> None:
@@ -156,11 +222,28 @@ class System:
         rows: dict[str, Json] = self.crm("_rows").get(resource, {})
         return rows
 
+    def put_rows(self, rows: Mapping[str, Json]) -> None:
+        """Changes rows as a person in the CRM would."""
+        requests.post(f"{self.crm_url}/_rows", json=rows, timeout=5).raise_for_status()
+
     def calls(self) -> list[dict[str, Json]]:
         calls: list[dict[str, Json]] = self.crm("_calls")["calls"]
         return calls
 
+    def waiting_calls(self) -> int:
+        """How many calls are under way in the CRM."""
+        return sum(call["end"] is None for call in self.calls())
+
     # --- what the connector says
+
+    def outcomes(self) -> dict[str, str]:
+        """The state of every event by its id. Raises RedisError while Redis is away."""
+        found = reports.events(connect(self.redis.url), Query(limit=0))
+        return {entry.event.id: state for entry, state in found}
+
+    def spooled(self) -> int:
+        """How many events the web process has on its disk."""
+        return int(requests.get(f"{self.web_url}/readyz", timeout=10).json()["spool"]["events"])
 
     def states(self) -> dict[str, int]:
         """How many events are in which state."""
@@ -224,13 +307,14 @@ def wait_for(
     what: str,
     within: float = 30.0,
     explain: Callable[[], object] = str,
+    every: float = 0.05,
 ) -> None:
     """Until the condition holds; fails with what it waited for."""
     deadline = time.monotonic() + within
     while not condition():
         if time.monotonic() > deadline:
             raise AssertionError(f"{what}: not within {within} s; {explain()}")
-        time.sleep(0.05)
+        time.sleep(every)
 
 
 def _ok(url: str) -> bool:
@@ -250,3 +334,270 @@ def sample_bodies() -> Sequence[tuple[str, str, bytes]]:
     """(source, file name, body) of every sample of both vendors."""
     files = sorted(SAMPLES.glob("*/*.json"))
     return [(file.parent.name, file.name, file.read_bytes()) for file in files]
+
+
+# --- many events, and what must come of them
+
+
+FIELDS = "abcd"
+
+
+def event_id(body: bytes) -> str:
+    """The id that the connector gives to a CareSoft event."""
+    return hashlib.sha256(body).hexdigest()
+
+
+class Stream:
+    """Updates of `records` tickets, a few fields each, now and then late by some events.
+
+    For STREAM_MAPPING. Values are few, so that one that was there before comes back; versions are
+    unique, so that exactly one value of each field is the newest. Safe to use from several threads
+    only for reading.
+    """
+
+    def __init__(self, records: int, *, seed: int = 0, first: int = 1) -> None:
+        self.records = [str(number) for number in range(first, first + records)]
+        self._random = random.Random(seed)
+        self._version = 1_700_000_000_000
+        self._said: dict[str, tuple[str, int, Mapping[str, Json] | None]] = {}
+
+    def bodies(self, count: int, *, late: float = 0.3) -> list[bytes]:
+        """The next `count` updates in order of arrival; of them a share of `late` comes late."""
+        order = [
+            (number + (self._random.randrange(20) if self._random.random() < late else 0), body)
+            for number, body in enumerate([self._update() for _ in range(count)])
+        ]
+        return [body for _, body in sorted(order)]
+
+    def one_for_each(self, **fields: Json) -> list[bytes]:
+        """An update of every ticket; of all fields unless some are given."""
+        return [self.update(record, fields or self._values(FIELDS)) for record in self.records]
+
+    def update(self, record: str, fields: Mapping[str, Json]) -> bytes:
+        """The newest update of one ticket."""
+        self._version += 1
+        return self._note("update", record, fields)
+
+    def delete(self, record: str) -> bytes:
+        """The end of one ticket."""
+        return self._note("delete", record, None)
+
+    def _update(self) -> bytes:
+        named = self._random.sample(FIELDS, self._random.randint(1, len(FIELDS)))
+        return self.update(self._random.choice(self.records), self._values("".join(named)))
+
+    def _values(self, fields: str) -> dict[str, Json]:
+        return {name: self._random.randrange(3) for name in fields}
+
+    def _note(self, action: str, record: str, fields: Mapping[str, Json] | None) -> bytes:
+        told = {"ticket_id": int(record), "updated_at": self._version, **(fields or {})}
+        body = json.dumps({"object": "ticket", "action": action, "ticket": told}).encode()
+        self._said[event_id(body)] = (record, self._version, fields)
+        return body
+
+    def rows(self, ids: Collection[str]) -> dict[str, Json]:
+        """What the CRM must hold when it has been told of just these events, in whatever order: of
+        every field the newest value, and nothing of a ticket that was deleted."""
+        newest: dict[tuple[str, str], tuple[int, Json]] = {}
+        rows: dict[str, Json] = {}
+        gone = set()
+        for id_ in self._said.keys() & set(ids):
+            record, version, fields = self._said[id_]
+            if fields is None:
+                gone.add(record)
+                continue
+            rows.setdefault(record, {"id": record})
+            for name, value in fields.items():
+                if version >= newest.get((record, name), (0, None))[0]:
+                    newest[record, name] = (version, value)
+        for (record, name), (_, value) in newest.items():
+            rows[record][name] = value
+        return {record: row for record, row in rows.items() if record not in gone}
+
+    def deletes(self, ids: Collection[str]) -> set[str]:
+        """The tickets that these events delete."""
+        known = self._said.keys() & set(ids)
+        return {self._said[id_][0] for id_ in known if self._said[id_][2] is None}
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """One request of the load; `status` None when no answer came."""
+
+    body: bytes
+    status: int | None
+    seconds: float
+
+
+class Load:
+    """Posts signed bodies in an open loop, each at its time, whatever became of those before it.
+
+    For `with`: leaving it waits until everything was posted. A request that is not answered is not
+    sent again.
+    """
+
+    def __init__(
+        self,
+        system: System,
+        bodies: Sequence[bytes],
+        *,
+        rate: float = 100.0,
+        source: str = "caresoft",
+        threads: int = 32,
+    ) -> None:
+        self.posted: list[Posted] = []
+        self._url = f"{system.web_url}/webhooks/{source}"
+        self._sign = open_sources(system.config)[source].sign
+        self._bodies = iter(list(enumerate(bodies)))
+        self._rate = rate
+        self._lock = threading.Lock()
+        self._threads = [threading.Thread(target=self._post_all) for _ in range(threads)]
+
+    def __enter__(self) -> Self:
+        self._begun = time.monotonic()
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            self._bodies = iter([])
+        for thread in self._threads:
+            thread.join()
+
+    @property
+    def sent(self) -> int:
+        """How many requests are over, answered or not."""
+        return len(self.posted)
+
+    @property
+    def acknowledged(self) -> list[bytes]:
+        """The bodies that were answered 200."""
+        return [one.body for one in self.posted if one.status == 200]
+
+    @property
+    def slowest(self) -> float:
+        """Seconds of the slowest answer."""
+        return max((one.seconds for one in self.posted if one.status is not None), default=0.0)
+
+    def _post_all(self) -> None:
+        with requests.Session() as session:
+            while True:
+                with self._lock:
+                    number, body = next(self._bodies, (0, None))
+                if body is None:
+                    return
+                time.sleep(max(0.0, self._begun + number / self._rate - time.monotonic()))
+                self.posted.append(self._post(session, body))
+
+    def _post(self, session: requests.Session, body: bytes) -> Posted:
+        headers = self._sign(body)
+        begun = time.monotonic()
+        try:
+            status: int | None = session.post(
+                self._url, data=body, headers=headers, timeout=10
+            ).status_code
+        except requests.RequestException:
+            status = None
+        return Posted(body, status, time.monotonic() - begun)
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a test counted, for its reader."""
+
+    lines: list[str] = field(default_factory=list)
+
+    def note(self, what: str, **counts: Json) -> None:
+        """One line: what was counted, and how much of it."""
+        told = ", ".join(f"{name} {value}" for name, value in counts.items())
+        self.lines.append(f"{what}: {told}" if what else told)
+
+
+def balance(
+    system: System,
+    stream: Stream,
+    *loads: Load,
+    tally: Tally | None = None,
+    also: Collection[bytes] = (),
+    within: float = 30.0,
+    dead: Collection[str] = (),
+    timeout: float = 2.0,
+    written_twice: Collection[str] = (),
+) -> list[dict[str, Json]]:
+    """Wait until everything that was acknowledged is in the CRM, and check what was promised of it.
+
+    - Every event that was answered 200 is known, and done.
+    - The rows are those that the known events make in whatever order.
+    - No call on a record met another, unless its caller had given it up: `timeout` is the target's.
+    - No two different payloads shared an idempotency key.
+    - No row was made twice (`written_twice`: those that may have been).
+
+    `also`: acknowledged bodies that no load sent. `dead`: records whose delivery may be given up.
+    The calls, for whatever else a test wants to know of them.
+    """
+    acknowledged = {event_id(body) for load in loads for body in load.acknowledged}
+    acknowledged |= {event_id(body) for body in also}
+
+    def behind() -> dict[str, Json]:
+        outcomes = system.outcomes()
+        missing = acknowledged - outcomes.keys()
+        left = Counter(state for state in outcomes.values() if state in ("queued", "waiting"))
+        spooled = system.spooled() if "web" in system.processes else 0
+        counts = {"missing": len(missing), "spooled": spooled, **left}
+        return {name: count for name, count in counts.items() if count}
+
+    wait_for(lambda: not behind(), "everything acknowledged to be done", within, behind, 0.25)
+    outcomes = system.outcomes()
+    calls = system.calls()
+    rows = system.rows("tickets")
+    if tally is not None:
+        tally.note(
+            "",
+            sent=sum(load.sent for load in loads) + len(also),
+            acknowledged=len(acknowledged),
+            delivered=sum(state == "done" for state in outcomes.values()),
+            lost=len(acknowledged - outcomes.keys()),
+            calls=len(calls),
+        )
+    gone = stream.deletes(outcomes.keys())
+    wanted = stream.rows(outcomes.keys())
+    unlike = {
+        record: {"is": rows.get(record), "ought": wanted.get(record)}
+        for record in (rows.keys() | wanted.keys()) - set(dead)
+        if rows.get(record) != wanted.get(record)
+    }
+    assert not unlike
+    refused = {id_ for id_, state in outcomes.items() if state != "done"}
+    assert not refused or dead, Counter(outcomes.values())
+    assert overlaps(system, timeout) == []
+    assert shared_keys(calls) == []
+    made = Counter((call["resource"], call["record"]) for call in calls if call["status"] == 201)
+    forgiven = {("tickets", record) for record in [*written_twice, *gone]}
+    assert not {row for row, times in made.items() if times > 1} - forgiven
+    return calls
+
+
+def overlaps(system: System, timeout: float) -> list[Json]:
+    """Pairs of calls on one record that met in the CRM although the caller of the first had not
+    given it up: a call is over for its caller after `timeout` seconds, whatever the CRM does."""
+    calls = {call["number"]: call for call in system.calls()}
+    pairs = [
+        (calls[first], calls[second])
+        for first, second in (pair["calls"] for pair in system.crm("_overlaps")["overlaps"])
+    ]
+    return [pair for pair in pairs if pair[1]["start"] - pair[0]["start"] < timeout - 0.5]
+
+
+def shared_keys(calls: Sequence[Mapping[str, Json]]) -> list[str]:
+    """The idempotency keys that stand for more than one payload."""
+    meant: dict[str, set[tuple[str, str, str]]] = {}
+    for call in calls:
+        if key := call["headers"].get("idempotency-key"):
+            meant.setdefault(key, set()).add((call["method"], call["path"], call["body"]))
+    return [key for key, payloads in meant.items() if len(payloads) > 1]
