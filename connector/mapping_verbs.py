@@ -377,7 +377,7 @@ class _Tried:
         return cls(event, applied, skipped(mapping_set, document), alone)
 
     def to_json(self) -> dict[str, Json]:
-        """As the contract's section 6 has it, with `skipped` and `left_alone`."""
+        """As docs/commands.md has it, with `skipped` and `left_alone`."""
         return {
             "id": self.event.id,
             "source": self.event.source,

@@ -29,7 +29,7 @@ MOST_PATHS = 2000
 """Paths kept of one kind: an object whose keys are ids would otherwise never end."""
 
 CUSTOM_FIELDS = "addition_fields"
-"""The list that holds an object's custom fields (contract, section 3)."""
+"""The list that holds an object's custom fields (docs/events.md)."""
 
 _JSON_TYPES: Mapping[type, str] = {
     dict: "object",

@@ -16,6 +16,9 @@ from connector.yamltext import read_scalar
 WIDTH = 100
 """Characters of a line, where it can be broken."""
 
+_LONGEST_KEY = 150  # characters; escaped, they stay below the 1024 that YAML allows
+_LINE_BREAKS = frozenset("\n\r\x85\u2028\u2029")
+
 
 def to_yaml(data: Json, indent: int = 0) -> str:
     """Data as a block of lines, each indented by so many blanks; ends with a line break."""
@@ -43,13 +46,19 @@ class _Dumper(yaml.SafeDumper):
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> Any:
         return super().increase_indent(flow, False)
 
+    def check_simple_key(self) -> bool:
+        """Keys stand before their colon, empty ones and those with line breaks (escaped) too."""
+        simple: bool = super().check_simple_key()
+        key = self.event
+        return simple or (isinstance(key, yaml.ScalarEvent) and len(key.value) < _LONGEST_KEY)
+
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     """A text; in double quotes where YAML 1.2 would read it as a number, or it has line breaks."""
-    needs = "\n" in text or _means_more(text)
+    needs = bool(_LINE_BREAKS.intersection(text)) or _means_more(text)
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if needs else None)
 
 

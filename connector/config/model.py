@@ -282,7 +282,7 @@ class Upsert:
 
 @dataclass(frozen=True, slots=True)
 class ResourceConfig:
-    """How the records of one resource are found and written (section 1 of the contract).
+    """How the records of one resource are found and written (docs/configuration.md).
 
     `name` is what `{resource}` stands for. `etag`: None, "header", or where it stands in a record.
     `external_id` is the place of `external_id_field`. `hit_id` is None exactly if `crm_id` is.
@@ -323,7 +323,7 @@ def _own_name(name: str) -> Expression:
 
 @dataclass(frozen=True, slots=True)
 class TargetConfig:
-    """One CRM. Durations are seconds; the three counts are those of section 7 of the contract."""
+    """One CRM. Durations are seconds; the three counts are those of docs/answers.md."""
 
     name: str
     base_url: str

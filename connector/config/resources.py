@@ -2,7 +2,7 @@
 
 The job: fill in each key of a resource (its own, else that of `default`, else what goes with the
 strategy), and judge what only several keys together can get wrong. The rules of inheritance are
-those of section 1 of the contract: each key whole, but `fields` merges by name and `answers` adds,
+those of docs/configuration.md: each key whole, but `fields` merges by name and `answers` adds,
 its own first; null takes a default back.
 
 Input are the dicts that `schema.ResourceKeys` loads; every verdict carries the path of the key

@@ -3,7 +3,7 @@
 Pure, and never raises for what an event holds: one bad field is the event's error, and then there
 are no changes at all, so that half of a record is never sent.
 
-What a value becomes (contract, section 4):
+What a value becomes (docs/mapping-language.md):
 
 - null leaves a field alone, or clears it with `on_null: clear`;
 - `''` clears it, and so does a constant null, in `value:`, `values:` or `otherwise:`;
@@ -84,7 +84,7 @@ def apply_rules(
     timezone: ZoneInfo,
     tables: Mapping[str, Mapping[str, Json]],
 ) -> Applied:
-    """What the rules make of a document, in their order. `document["meta"]` as in the contract."""
+    """What the rules make of an event document (docs/events.md), in their order."""
     run = Run(document, timezone, tables, rules[0].place)
     try:
         changes = tuple(_all_changes(rules, run))

@@ -2,7 +2,7 @@
 
 `FUNCTIONS` drives the evaluation of expressions, their checks and `connector mappings functions`.
 Invariant: a function is pure but for `context.warn`, fails only with `FunctionError`, and keeps the
-general rule of contract section 5: null in, null out; empty text in, empty text out, unless its
+general rule of the mapping language: null in, null out; empty text in, empty text out, unless its
 line says otherwise. Neighbours: the modules named after what they read do the reading; evaluation
 calls, and adds the place to errors and warnings.
 """

@@ -15,7 +15,7 @@ from connector.mapping.arguments import Context, text_of
 from connector.mapping.tags import names, tokens
 from connector.model import Json
 
-_BREAKING = names("p div li")  # contract section 5: their ends break the line
+_BREAKING = names("p div li")  # docs/mapping-language.md: their ends break the line
 _BLOCKS = _BREAKING | names(
     "address article aside blockquote body caption center dd details dialog dl dt fieldset "
     "figcaption figure footer form h1 h2 h3 h4 h5 h6 header hr html legend main menu nav ol "

@@ -1,6 +1,6 @@
-"""Changes as JSON: what `connector mappings try` prints (contract, section 6) and tests compare.
+"""Changes as JSON: what `connector mappings try` prints (docs/commands.md) and tests compare.
 
-Pure; the shapes are fixed by the contract.
+Pure; others depend on the shapes, so they do not change.
 """
 
 from __future__ import annotations

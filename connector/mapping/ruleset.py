@@ -77,7 +77,7 @@ class MappingSet:
         return tuple(test for block in self.blocks for test in block.tests)
 
     def apply(self, document: Mapping[str, Json]) -> Applied:
-        """What the set makes of an event's document (contract, section 3). Never raises.
+        """What the set makes of an event's document (docs/events.md). Never raises.
 
         `unmapped` where no block names the kind. A block that does and whose records are all held
         back by `when`, or have no item, gives `mapped` without changes.

@@ -22,7 +22,7 @@ from connector.mapping.arguments import (
 )
 from connector.model import Json
 
-_NOBODY = frozenset({"", "0", "-1"})  # contract section 5; CareSoft writes all three
+_NOBODY = frozenset({"", "0", "-1"})  # docs/mapping-language.md; CareSoft writes all three
 
 # One address and nothing else: RFC 5321 mailboxes without quoted local parts and address
 # literals, with international letters (RFC 6531). No part can match in two ways: linear.

@@ -22,7 +22,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _FIRST = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
 _LAST = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
-_SECONDS_BELOW = 10**11  # contract section 5: a smaller epoch value counts seconds
+_SECONDS_BELOW = 10**11  # docs/mapping-language.md: a smaller epoch value counts seconds
 _LONGEST = 200  # characters of a text that can still be a time
 
 _READABLE = (

@@ -1,7 +1,7 @@
 """Where events come from: the only room that knows a vendor.
 
 `base` says what a source is and guards the one way to a `Verified` request; `jsontext` reads bytes;
-`caresoft` and `mobio` verify, parse, sign and make the documents of contract 3; `catalogue` lists
+`caresoft` and `mobio` verify, parse, sign and make the event documents; `catalogue` lists
 what their documentation says a document holds. No Flask, no Redis, no mapping here.
 """
 

@@ -221,7 +221,7 @@ def names_a_field(value: Json, key: str) -> bool:
 
 
 def meta(event: Event, account: str | None) -> dict[str, Json]:
-    """The `meta` of a document (contract 3): `received_at` is ISO 8601, UTC, microseconds, Z."""
+    """The `meta` of a document: `received_at` is ISO 8601, UTC, microseconds, Z."""
     seconds, micros = divmod(event.received_at, 1_000_000)
     received = datetime.fromtimestamp(seconds, UTC)
     return {

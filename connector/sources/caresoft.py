@@ -1,4 +1,4 @@
-"""CareSoft: signature, parsing and the event document (contract 2 and 3, `caresoft-webhook` I–IV).
+"""CareSoft: signature, parsing and the event document (docs/http.md, docs/events.md).
 
 One request body is one event. CareSoft gives it no id, so the SHA-256 of the raw body is its id;
 its kind is `<object>.<action>`. A document is the body as sent, in which three things that CareSoft
@@ -121,7 +121,7 @@ class CareSoftSource:
         return [Event(self.name, VENDOR.kind, digest, kind, body, received_at, problem)]
 
     def document(self, event: Event) -> dict[str, Json]:
-        """The event document of contract 3. Raises `EventUnreadable`."""
+        """The event document (docs/events.md). Raises `EventUnreadable`."""
         body = base.body_of(event)
         document = dict(body)
         for name in _WITH_CUSTOM_FIELDS:

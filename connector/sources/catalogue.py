@@ -1,7 +1,7 @@
 """What the vendors document: every path of every kind's event document, for people and for lint.
 
 The data stands in `catalogue.json` beside this file, one path a line, in terms of the *document*
-of contract 3 (`note.description`, `updated.converted_at`, `meta.account`), not of the request. A
+(docs/events.md: `note.description`, `updated.converted_at`, `meta.account`), not of the request. A
 path is written as in JMESPath; `[]` stands for each element of a list. What a vendor sends beyond
 this is not wrong: the catalogue tells what to expect, it never decides what is accepted.
 """

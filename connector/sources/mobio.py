@@ -1,4 +1,4 @@
-"""Mobio: signature, parsing and the event documents (contract 2 and 3, `mobio-note-webhook`).
+"""Mobio: signature, parsing and the event documents (docs/http.md, docs/events.md).
 
 One request body is an envelope around `block_event`, a batch of events; each becomes an event of
 its own, so that one that cannot be read leaves the others good. An event keeps a body of the same
@@ -149,7 +149,7 @@ class MobioSource:
         return events
 
     def document(self, event: Event) -> dict[str, Json]:
-        """The event document of contract 3. Raises `EventUnreadable`."""
+        """The event document (docs/events.md). Raises `EventUnreadable`."""
         body = base.body_of(event)
         element = _only_element(body)
         envelope = _envelope(body)

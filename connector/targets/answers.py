@@ -1,4 +1,4 @@
-"""What a CRM's answer means: one table (contract 7), read by code, docs and dashboard alike.
+"""What a CRM's answer means: one table (docs/answers.md), read by code, docs and dashboard alike.
 
 Pure. `ROWS` is the table, the first row that fits decides; a resource's `answers:` come before it
 for whatever was answered. `judge` turns one result into a `Judgement`: its meaning, a reason that a

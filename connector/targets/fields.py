@@ -1,4 +1,4 @@
-"""What of a record is written, and in which form: the `{fields}` of a body (contract 1).
+"""What of a record is written, and in which form: the `{fields}` of a body (docs/configuration.md).
 
 Pure. A value that clears is the field's `empty`; `as:` shapes every other; with `values: strings`
 everything but null is text. A create leaves null fields out. The external id goes along in its

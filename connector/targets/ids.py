@@ -1,4 +1,4 @@
-"""External ids in the form that a CRM can take (`id_format`, contract 1). Pure.
+"""External ids in the form that a CRM can take (`id_format`, docs/configuration.md). Pure.
 
 The formatted id is the external id wherever the CRM sees it: in paths, bodies and searches, and in
 references to records of a resource without `crm_id`.

@@ -1,4 +1,4 @@
-"""Whose field it is: what is written where people in the CRM have a say (`write:`, contract 4).
+"""Whose field it is: what is written where people in the CRM have a say (`write:`).
 
 Pure. `choose` decides from what the CRM holds; comparing is as text with one kind of line break,
 and all that means empty is equal. Where nobody can look, a field with a reading policy is left to

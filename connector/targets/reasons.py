@@ -39,7 +39,7 @@ def redirect(answer: Answer) -> str:
 
 def likeness(status: int | None, answer: Json) -> str:
     """What two refusals have in common when they are the same one: status and answer, without
-    digits and quoted texts (contract 7)."""
+    digits and quoted texts (docs/answers.md)."""
     return f"{status} " + " ".join(_VARYING.sub("", word) for word in _words(answer))
 
 

@@ -1,4 +1,4 @@
-"""How a record gets into the CRM and out of it: one function for each strategy (contract 1).
+"""How a record gets into the CRM and out of it: one function for each strategy.
 
 Each makes calls in a conversation and says how the delivery ends. All share what happens around a
 create and an update: conflicts, a record that is gone, people's edits, reading back. Nothing here

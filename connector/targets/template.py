@@ -1,4 +1,4 @@
-"""Templates of a call: path, query, headers and body with `{placeholders}` (contract 1).
+"""Templates of a call: path, query, headers and body with `{placeholders}` (docs/configuration.md).
 
 Pure. Placeholders are exactly `NAMES`; other braces are literal. A text that is only a placeholder
 gives the value with its JSON type, inside other text the value is written as text. Ids come from

@@ -27,7 +27,7 @@ from connector.targets.template import CannotRender, encode_pairs, render_text, 
 _MARGIN = 30.0  # seconds before its end that a token is no longer used
 _MARGIN_SHARE = 0.1  # of its life, for one that lives shorter than ten margins
 _EPOCH = 1e9  # a greater number of `expires:` is a time, not seconds from now
-_MILLISECONDS = 1e11  # a greater time counts milliseconds (contract 5, `timestamp`)
+_MILLISECONDS = 1e11  # a greater time counts milliseconds (docs/mapping-language.md, `timestamp`)
 
 
 @dataclass(frozen=True, slots=True)

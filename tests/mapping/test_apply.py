@@ -1,4 +1,4 @@
-"""Contract, section 4: what a document becomes, rule by rule."""
+"""what a document becomes, rule by rule."""
 
 from __future__ import annotations
 

@@ -243,3 +243,27 @@ def test_results_keep_names_places_and_order(build: Any, documents: Any) -> None
         ("one", True, 18),
         ("two", False, 19),
     ]
+
+
+def test_of_more_changes_than_expected_the_ones_that_fit_are_compared(tested: Tested) -> None:
+    result = tested("[{resource: comments, final: false}]")
+    assert [(d.change, d.what) for d in result.differences] == [(0, "changes"), (2, "final")]
+    assert (result.unexpected, result.unmet) == ((1,), ())
+
+
+def test_an_expectation_that_nothing_meets_is_told(tested: Tested) -> None:
+    result = tested("[{resource: tickets}, {resource: deals}, {resource: comments}]")
+    assert [(d.change, d.what) for d in result.differences] == [(0, "changes")]
+    assert [expected.wanted for expected in result.unmet] == [{"resource": "deals"}]
+    assert result.unexpected == ()
+
+
+def test_a_field_that_is_left_alone_says_why(tested: Tested) -> None:
+    event = "{object: ticket, action: update, ticket: {id: 12}}"
+    (difference,) = tested("[{fields: {subject: Hi}}]", event).differences
+    assert difference.hint == "left alone: `ticket.subject` gives null"
+
+
+def test_a_misspelt_field_says_what_was_meant(tested: Tested) -> None:
+    (difference,) = tested("[{fields: {subjekt: Hello}}, {}]").differences
+    assert difference.hint == "did you mean 'subject'?"

@@ -1,4 +1,4 @@
-"""JMESPath over a document: the specification, and what the contract adds to it."""
+"""JMESPath over a document: the specification, and what mappings add to it."""
 
 from __future__ import annotations
 

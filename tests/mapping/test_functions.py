@@ -75,7 +75,7 @@ json_values = st.recursive(
 )
 
 
-def test_every_function_of_the_contract_is_there_and_no_other():
+def test_every_function_of_the_documentation_is_there_and_no_other():
     assert list(FUNCTIONS) == NAMES
     assert all(name == function.name for name, function in FUNCTIONS.items())
 

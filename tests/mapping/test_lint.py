@@ -155,6 +155,47 @@ def test_a_file_that_cannot_be_read_makes_no_reference_wrong(faults: Faults) -> 
     assert {place(problem).file for problem in faults(files)} == {"b.yaml"}
 
 
+# --- records that create each other
+
+
+def test_records_that_create_each_other_are_an_error_at_each_reference(faults: Faults) -> None:
+    one = block("  - {resource: t, id: a, fields: {x: {ref: u, id: b, missing: create}}}")
+    two = block("  - {resource: u, id: a, fields: {x: {ref: v, id: b, missing: create}}}")
+    three = block("  - {resource: v, id: a, fields: {x: {ref: t, id: b, missing: create}}}")
+    first, second, third = faults({"a.yaml": one, "b.yaml": two, "c.yaml": three})
+    assert first.message == "`missing: create` goes in a circle: t → u → v → t"
+    assert first.place == Place("a.yaml", 4, 44)
+    assert "missing: later" in first.hint
+    assert "b.yaml:4:44, c.yaml:4:44" in first.hint
+    assert (place(second).file, place(third).file) == ("b.yaml", "c.yaml")
+
+
+def test_a_record_that_creates_itself_is_an_error(faults: Faults) -> None:
+    text = block("  - {resource: t, id: a.b, fields: {x: {ref: t, id: a . b, missing: create}}}")
+    assert "refers to itself" in only(faults(text)).message
+
+
+def test_a_circle_that_one_reference_leaves_open_is_good(build: Any) -> None:
+    build(
+        {
+            "a.yaml": block(
+                "  - {resource: t, id: a, fields: {x: {ref: u, id: b, missing: create}}}"
+            ),
+            "b.yaml": block("  - {resource: u, id: a, fields: {x: {ref: t, id: b}}}"),
+        }
+    )
+
+
+def test_a_record_may_create_another_of_its_resource(build: Any) -> None:
+    build(block("  - {resource: t, id: a, fields: {parent: {ref: t, id: b, missing: create}}}"))
+
+
+def test_a_circle_over_two_targets_is_none(build: Any) -> None:
+    records = "  - {{resource: {0}, id: a, fields: {{x: {{ref: {1}, id: b, missing: create}}}}}}"
+    texts = [f"target: {t}\n{block(records.format(*r))}" for t, r in (("crm", "tu"), ("erp", "ut"))]
+    build("---\n".join(texts), targets=["crm", "erp"])
+
+
 # --- two rules, one field
 
 

@@ -1,4 +1,4 @@
-"""Changes as `connector mappings try` prints them (contract, section 6)."""
+"""Changes as `connector mappings try` prints them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from connector.mapping.rendering import change_to_json, version_to_json
 from connector.model import Change, Delta, Ref, Whole
 
 
-def test_change_has_the_keys_of_the_contract() -> None:
+def test_change_has_the_keys_of_the_documentation() -> None:
     change = Change(
         action="upsert",
         target="crm",

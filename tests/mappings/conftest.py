@@ -2,7 +2,7 @@
 
 `bench` takes a vendor's body the whole way that an event goes without Redis and HTTP: signed,
 verified, parsed, made a document, mapped. What it makes of many events is merged here by the plain
-words of the contract (section 4, *Versions*), not by the code of the product: the two must agree.
+words of docs/mapping-language.md (*Versions*), not by the code of the product: the two must agree.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The example of the contract's section 4, word for word, with the vendor's own examples."""
+"""The example of the mapping language, with the vendor's own examples."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from connector.model import Json
 SAMPLES = Path(__file__).parents[1] / "samples" / "caresoft"
 
 # tickets.yaml is the example; it refers to contacts, which contacts.yaml creates
-FOLDER = Path(__file__).parent / "contract_example"
+FOLDER = Path(__file__).parent / "language_example"
 
 Made = Callable[..., list[dict[str, Json]]]
 
