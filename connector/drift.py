@@ -10,8 +10,8 @@ personal data, and the line of YAML that would mend it:
 - *always null*: an expression that no recent event has had a value for
 - *changed custom fields*: another label or type than before
 
-Events since `since` are judged; up to `OLDER` events before them tell what is new or changed. Reads
-the journal, changes nothing.
+Events since `since` are judged, the latest so many; up to `OLDER` before them tell what is new or
+changed. Reads the journal, changes nothing.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from connector.suggestions import Writer, snake
 from connector.yamlwrite import line
 
 OLDER = 20_000
-"""Events before `since` that are read to know what is new."""
+"""Earlier events that are read to know what is new."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,15 +133,16 @@ class Drift:
     changed_custom_fields: tuple[ChangedCustomField, ...] = ()
 
 
-def find(events: Iterable[Kept], mapping_set: MappingSet, since: Micros) -> Drift:
-    """What has drifted. `events` come the latest first; those before `since` only tell the past."""
+def find(events: Iterable[Kept], mapping_set: MappingSet, since: Micros, limit: int = 0) -> Drift:
+    """What has drifted. `events` come the latest first; those before `since`, and where there is a
+    `limit` those beyond it, only tell the past."""
     survey = _Survey(mapping_set)
     custom = CustomFields()
     stream = iter(events)
     count = 0
     older: list[Kept] = []
     for kept in stream:
-        if kept.event.received_at < since:
+        if kept.event.received_at < since or (limit and count == limit):
             older.append(kept)
             break
         count += 1
@@ -205,7 +206,7 @@ class _Survey:
             tried.count += 1
             tried.told += look.value is not None
             tried.sources.add(key)
-            if look.rule and is_uncovered(look):
+            if look.rule and is_uncovered(look) and isinstance(look.value, (str, int, float)):
                 text = str(scalar_text(look.value))
                 word = self.words.setdefault((look.rule.number, text), _Word(look, event.id))
                 word.count += 1

@@ -33,6 +33,9 @@ from connector.workbench import FOUND_WRONG, counted, fail, now, open_workbench
 
 WEEK = "7d"
 
+LATEST = 20_000
+"""Events that are judged unless somebody asks for more: a quarter of a minute's work."""
+
 
 @click.command()
 @click.option(
@@ -43,13 +46,20 @@ WEEK = "7d"
     help="Events received since: 15m, 2h, 7d, or an ISO time. Older ones tell what is new.",
 )
 @click.option(
+    "--limit",
+    type=click.IntRange(0),
+    default=LATEST,
+    show_default=True,
+    help="Judge the latest so many of them; 0: all.",
+)
+@click.option(
     "--write",
     "file",
-    type=click.Path(exists=True, dir_okay=False, writable=True, path_type=Path),
-    help="Add the lines, as comments, to the end of this mapping file.",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="Add the lines, as comments, to the end of this file.",
 )
 @click.option("--json", "json_", is_flag=True, help="Print JSON for programs.")
-def drift(since: int, file: Path | None, json_: bool) -> None:
+def drift(since: int, limit: int, file: Path | None, json_: bool) -> None:
     """What comes and is not mapped, what is mapped and never comes, and what has changed.
 
     Judged by the mapping files in the configured folder. Exit code 1 where events are dead because
@@ -59,8 +69,10 @@ def drift(since: int, file: Path | None, json_: bool) -> None:
     mapping_set = bench.load()
     unreadable: Counter[str] = Counter()
     kept = kept_events(bench.redis(), bench.sources, unreadable=unreadable)
-    found = finding.find(kept, mapping_set, since)
+    found = finding.find(kept, mapping_set, since, limit)
     if file:
+        if not file.exists() and file.suffix == ".yaml" and _is_same(file.parent, bench.folder):
+            fail(f"{file}: a mapping file of nothing but comments would break the set")
         _append(file, found, since)
     if json_:
         print_json(_to_json(found, since, sum(unreadable.values())))
@@ -272,13 +284,16 @@ def _append(file: Path, found: Drift, since: Micros) -> None:
         "# Take the # away, or delete the line.",
     ]
     try:
-        raw = file.read_bytes()
+        raw = file.read_bytes() if file.exists() else b""
         line_end = "\r\n" if b"\r\n" in raw else "\n"
-        gap = "" if raw.endswith(b"\n") or not raw else line_end
-        text = line_end.join(["", *head, *lines, ""])
-        file.write_bytes(raw + (gap + text).encode())
+        gap = [""] * (1 + (not raw.endswith(b"\n"))) if raw else []
+        file.write_bytes(raw + line_end.join([*gap, *head, *lines, ""]).encode())
     except OSError as error:
         fail(f"{file} cannot be written: {error.strerror}")
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    return one.absolute().resolve() == other.absolute().resolve()
 
 
 def _suggestions(found: Drift) -> Iterator[str]:

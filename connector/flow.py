@@ -55,7 +55,9 @@ local function admit(target)
   local t = redis.call('HMGET', key, 'state', 'by_hand', 'concurrency', 'rate', 'burst',
     'tokens', 'tokens_at', 'ramp_at', 'ramp_taken')
   if t[1] or t[2] then return now + 1000 end
-  if t[3] and redis.call('HLEN', 'c:lease:' .. target) >= tonumber(t[3]) then return now + 20 end
+  -- leases that ran out are of the dead and hold nothing
+  if t[3] and redis.call('ZCOUNT', 'c:leased:' .. target, '(' .. now, '+inf') >= tonumber(t[3])
+  then return now + 20 end
   local tokens
   if t[4] then
     local rate, burst = tonumber(t[4]), tonumber(t[5])

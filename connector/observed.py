@@ -204,8 +204,10 @@ class CustomFields:
             if is_data(element.get("value")):
                 found.filled += 1
                 found.example = element["value"] if found.example is None else found.example
-            _say(found.labels, _folded(element.get("label")), element.get("label"), at)
-            _say(found.types, str(element.get("type", "")), element.get("type"), at)
+            label = " ".join(str(element.get("label") or "").split())
+            _say(found.labels, label.casefold(), label, at)
+            type_ = element.get("type")
+            _say(found.types, "" if type_ is None else str(type_), str(type_), at)
 
 
 def latest(spans: Mapping[str, Span]) -> str:
@@ -222,17 +224,13 @@ def custom_elements(document: Mapping[str, Json]) -> Iterator[tuple[Path, Mappin
                 yield (name, CUSTOM_FIELDS), element
 
 
-def _say(spans: dict[str, Span], key: str, shown: Json, at: Micros) -> None:
+def _say(spans: dict[str, Span], key: str, shown: str, at: Micros) -> None:
+    """Notes what an event said; CareSoft writes one label in several ways, so by its key."""
     if not key:
         return  # an event that tells only what changed has neither label nor type
-    span = spans.setdefault(key, Span(str(shown), at, at, 0))
+    span = spans.setdefault(key, Span(shown, at, at, 0))
     span.events += 1
     span.first, span.last = min(span.first, at), max(span.last, at)
-
-
-def _folded(label: Json) -> str:
-    """A label by which it is known again: CareSoft writes the same one in several ways."""
-    return " ".join(label.split()).casefold() if isinstance(label, str) else ""
 
 
 def added_up(events: Iterable[Kept]) -> dict[tuple[str, str], Seen]:

@@ -29,7 +29,7 @@ from connector.mapping import published
 from connector.mapping.load import MappingSet
 from connector.mapping.published import Note, Put, Superseded, Version
 from connector.model import Json, Micros
-from connector.plan import Example, Plan, Selection
+from connector.plan import Example, Plan, Selection, Turn
 from connector.redisdb import Redis, connect
 from connector.replay import Progress, Replay, Replayed
 from connector.since import Since
@@ -345,7 +345,7 @@ def _progress() -> Iterator[Progress]:
 
         def progress(what: str, done: int, of: int) -> None:
             if what not in tasks:
-                tasks[what] = bar.add_task(what)
+                tasks[what] = bar.add_task(what, total=of)
             bar.update(tasks[what], completed=done, total=of)
 
         yield progress
@@ -377,17 +377,25 @@ def _say_plan(found: Plan) -> None:
             listed = ", ".join(f"{name.resource} {name.id}" for name in names[:LISTED])
             say(f"{title}: {listed}{_and_more(len(names))}")
     for title, turns in (
-        ("would fail, and passes now", found.newly_failing),
-        ("would pass, and does not now", found.newly_passing),
+        ("would fail, and pass now", found.newly_failing),
+        ("would pass, and do not now", found.newly_passing),
         ("would be named by no rule any more", found.newly_unmapped),
     ):
-        for turn in turns[:LISTED]:
-            event = turn.entry.event
-            say(f"{title}: {event.kind or 'event'} {event.id}")
-            if turn.error:
-                say(f"    {turn.error}", "red")
-        if len(turns) > LISTED:
-            say(f"{title}: {_and_more(len(turns)).strip()}")
+        _say_turns(title, turns)
+
+
+def _say_turns(title: str, turns: Sequence[Turn]) -> None:
+    """Events that would fare otherwise, one line for each kind and place of the error."""
+    alike: dict[tuple[str | None, str], list[Turn]] = {}
+    for turn in turns:
+        place = turn.error.place if turn.error else None
+        alike.setdefault((turn.entry.event.kind, str(place or "")), []).append(turn)
+    for (kind, _), some in list(alike.items())[:LISTED]:
+        say(f"{len(some)} {kind or 'unreadable'} {title}, such as {some[0].entry.event.id}")
+        if some[0].error:
+            say(f"    {some[0].error}", "red")
+    if len(alike) > LISTED:
+        say(f"…{_and_more(len(alike))} such lines")
 
 
 def _say_summary(found: Plan) -> None:

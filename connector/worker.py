@@ -147,6 +147,8 @@ class Worker:
         """At the start, and after an outage that may have emptied Redis: see that it keeps what it
         is given, make the targets' limits known, and see that mappings are in force."""
         judge_redis(self.client)
+        # Before the first claim: nobody returns what a worker held that never showed itself.
+        show_alive(self.client, self.name)
         for target in self._config.targets.values():
             flow.configure(self.client, target)
         put_folder_in_force(self._config, self.client)
@@ -453,8 +455,7 @@ def sweep(client: Redis, name: str) -> int:
 
     Leases are left to expire: a process without heartbeat may still have a call under way.
     """
-    client.set(f"{PREFIX}worker:{name}", int(time.time()), px=int(MISSING_AFTER * 1000))
-    client.sadd(f"{PREFIX}workers", name)
+    show_alive(client, name)
     returned = 0
     for member in client.smembers(f"{PREFIX}workers"):
         other = member.decode()
@@ -467,6 +468,12 @@ def sweep(client: Redis, name: str) -> int:
     store.relink(client)
     journal.enqueue(client, journal.lost(client))
     return returned
+
+
+def show_alive(client: Redis, name: str) -> None:
+    """The heartbeat of worker `name`."""
+    client.set(f"{PREFIX}worker:{name}", int(time.time()), px=int(MISSING_AFTER * 1000))
+    client.sadd(f"{PREFIX}workers", name)
 
 
 def live_workers(client: Redis) -> list[str]:

@@ -279,10 +279,11 @@ class _Known:
         return not _is_open(path, fields) and any(path in each for each in self.by_kind.values())
 
     def example(self, path: Path) -> Json:
-        field = next(fields[path] for fields in self.by_kind.values() if path in fields)
-        if field.example is not None:
-            return field.example
-        return _PLACEHOLDERS.get(field.types[0], "x")
+        """A value that may stand at a path."""
+        found = [fields[path] for fields in self.by_kind.values() if path in fields]
+        if not found or found[0].example is not None:
+            return found[0].example if found else "x"
+        return _PLACEHOLDERS.get(found[0].types[0], "x")
 
 
 def _is_open(path: Path, fields: Mapping[Path, Field]) -> bool:
@@ -429,13 +430,15 @@ def _is_chosen(record: RecordRule, use: Use) -> bool:
 
 
 def _document(values: Mapping[Path, Json]) -> Json:
-    """The smallest document that holds these values at these paths."""
+    """The smallest document that holds these values at these paths; longer paths win."""
     document: dict[str, Json] = {}
-    for path, value in values.items():
+    for path in sorted(values, key=len):
         inner = document
         for name in path[:-1]:
-            inner = inner.setdefault(name, {})
-        inner[path[-1]] = value
+            if not isinstance(inner.get(name), dict):
+                inner[name] = {}
+            inner = inner[name]
+        inner[path[-1]] = values[path]
     return document
 
 

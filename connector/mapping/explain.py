@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from connector.mapping.apply import Run, Wrong, holds
@@ -142,14 +142,16 @@ def why_left_alone(rule: FieldRule, look: Look) -> str:
 
 
 def is_uncovered(look: Look) -> bool:
-    """Whether the value is one that the rule's `values:` does not have."""
-    source = look.rule.source if look.rule else None
-    if not isinstance(source, Computed) or source.values is None or look.problem:
+    """Whether the value is one that the rule's `values:` does not have. Of a set nothing is said:
+    its elements are looked up one by one."""
+    rule = look.rule
+    source = rule.source if rule else None
+    if not rule or not isinstance(source, Computed) or source.values is None or look.problem:
         return False
-    if look.value is None or look.value == "" or isinstance(look.value, (dict, list)):
+    if look.value is None or look.value == "" or rule.is_set:
         return False
     text = _text(look.value)
-    return text is not None and text not in source.values
+    return text is None or text not in source.values
 
 
 def _text(value: Json) -> str | None:
@@ -166,38 +168,56 @@ def _text(value: Json) -> str | None:
 def _of_record(record: RecordRule, run: Run) -> Iterator[Look]:
     items: list[tuple[int | None, Mapping[str, Json]]] = [(None, run.document)]
     if record.each:
-        listed = _look(Look(record, "each", record.each, run.document, None), run)
+        listed = _Item(record, None, run.document, run).look("each", record.each)
         yield listed
         values = listed.value if isinstance(listed.value, list) else []
         items = [(i, {**run.document, "item": v, "index": i}) for i, v in enumerate(values)]
     for index, scope in items if record.when is not False else ():
-        yield from _of_item(record, index, scope, run)
+        yield from _Item(record, index, scope, run).looks()
 
 
-def _of_item(
-    record: RecordRule, index: int | None, scope: Mapping[str, Json], run: Run
-) -> Iterator[Look]:
-    if isinstance(record.when, Located):
-        condition = _look(Look(record, "when", record.when, scope, None, index=index), run)
-        yield condition
-        if condition.problem or not holds(condition.value):
-            return
-    named = _look(Look(record, "id", record.id, scope, None, index=index), run)
-    yield named
-    id_ = "" if named.problem else _text(named.value) or ""
-    if record.version:
-        yield _look(Look(record, "version", record.version, scope, None, None, index, id_), run)
-    for rule in record.fields:
-        if located := located_of(rule):
-            yield _look(Look(record, "field", located, scope, None, rule, index, id_), run)
+class _Item:
+    """One record that a rule may make: of an event, or of an item of its `each`."""
 
+    __slots__ = ("_id", "_index", "_record", "_run", "_scope")
 
-def _look(look: Look, run: Run) -> Look:
-    """The same with its value."""
-    try:
-        return replace(look, value=run.value(look.located, look.scope))
-    except Wrong as wrong:
-        return replace(look, problem=wrong.problem)
+    def __init__(
+        self, record: RecordRule, index: int | None, scope: Mapping[str, Json], run: Run
+    ) -> None:
+        self._record = record
+        self._index = index
+        self._scope = scope
+        self._run = run
+        self._id = ""
+
+    def looks(self) -> Iterator[Look]:
+        """The condition and, where it holds, everything else."""
+        record = self._record
+        if isinstance(record.when, Located):
+            condition = self.look("when", record.when)
+            yield condition
+            if condition.problem or not holds(condition.value):
+                return
+        named = self.look("id", record.id)
+        yield named
+        self._id = "" if named.problem else _text(named.value) or ""
+        if record.version:
+            yield self.look("version", record.version)
+        for rule in record.fields:
+            if located := located_of(rule):
+                yield self.look("field", located, rule)
+
+    def look(self, part: Part, located: Located, rule: FieldRule | None = None) -> Look:
+        """One expression with its value."""
+        value: Json = None
+        problem: Problem | None = None
+        try:
+            value = self._run.value(located, self._scope)
+        except Wrong as wrong:
+            problem = wrong.problem
+        return Look(
+            self._record, part, located, self._scope, value, rule, self._index, self._id, problem
+        )
 
 
 def located_of(rule: FieldRule) -> Located | None:

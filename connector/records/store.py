@@ -9,6 +9,7 @@ and resources are percent-encoded, an id is the rest of the key and needs nothin
     c:refs:R         set     `r` of the records that refer to it
     c:dirty:<target> zset    `r` → due time (ms): the truth about what is to be done
     c:lease:<target> hash    `r` → token|expiry (ms): who delivers it now
+    c:leased:<target> zset   `r` → expiry (ms): how many are delivered now, of all workers together
     c:doubt:<target> set     `r` whose last call may have been overtaken: send everything
     c:hold:<target>  string  time (ms) before which nothing is delivered (see `connector.flow`)
     c:relink         set     `R` whose link changed, with more referrers than one step takes
@@ -152,6 +153,7 @@ local function take(target, r, token, lease_ms)
   local doubt = redis.call('SREM', 'c:doubt:' .. target, r)
   redis.call('HSET', 'c:lease:' .. target, r, token .. '|' .. (now + lease_ms))
   redis.call('ZADD', 'c:dirty:' .. target, now + lease_ms, r)
+  redis.call('ZADD', 'c:leased:' .. target, now + lease_ms, r)
   return (held or doubt == 1) and 1 or 0
 end
 """
@@ -273,6 +275,7 @@ while ARGV[at] do
     answer[#answer + 1] = 0
   else
     redis.call('HDEL', lease, r)
+    redis.call('ZREM', 'c:leased:' .. target, r)
     local moved = string.sub(redis.call('GET', 'c:m:' .. R) or '00000000', 1, 8) ~= generation
     local doubtful = redis.call('SISMEMBER', 'c:doubt:' .. target, r) == 1
     redis.call('SET', 'c:d:' .. R, blob)
@@ -314,6 +317,7 @@ if not held or string.match(held, '^(.*)|%d+$') ~= ARGV[3] then return 0 end
 local expiry = now + tonumber(ARGV[4])
 redis.call('HSET', 'c:lease:' .. ARGV[1], ARGV[2], ARGV[3] .. '|' .. expiry)
 redis.call('ZADD', 'c:dirty:' .. ARGV[1], expiry, ARGV[2])
+redis.call('ZADD', 'c:leased:' .. ARGV[1], expiry, ARGV[2])
 return 1
 """
 )
