@@ -40,7 +40,9 @@ types: .venv/installed
 	$(BIN)/mypy
 
 docs: .venv/installed  ## Write the generated pages of docs/ anew
-	$(BIN)/python -m connector.schema_page > docs/crm-schema.md
+	$(BIN)/python -m connector.schema_page
+	$(BIN)/python -m connector.reference
+	$(BIN)/connector mappings schema --output docs/mapping.schema.json
 
 clean:  ## Forget what was installed and built
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -19,10 +19,20 @@ import click
 import requests
 from redis.exceptions import RedisError
 
-from connector import __version__, assemble, deadletters, flow, journal, logs, reports
+from connector import (
+    __version__,
+    assemble,
+    deadletters,
+    flow,
+    journal,
+    logs,
+    release_verbs,
+    reports,
+)
 from connector.config import Config
 from connector.config import load as load_config
 from connector.deadletters import DeadLetter, Wanted
+from connector.drift_verbs import drift
 from connector.errors import ConfigInvalid, MappingInvalid, RedisUnfit, SenderError
 from connector.journal import Entry
 from connector.mapping_verbs import mappings
@@ -30,7 +40,6 @@ from connector.model import Json, Name
 from connector.problems import did_you_mean
 from connector.redisdb import Redis, connect
 from connector.replay import Replay
-from connector.reports import SAME
 from connector.since import Since
 from connector.sources.base import Source
 from connector.terminal import complain, print_json, print_problems, print_table, say
@@ -138,7 +147,9 @@ def config_check(json_: bool) -> None:
     sys.exit(FOUND_WRONG if report.errors else 0)
 
 
+release_verbs.add_to(mappings)
 main.add_command(mappings)
+main.add_command(drift)
 
 
 # --- the journal
@@ -327,8 +338,8 @@ def status(json_: bool) -> None:
     )
     in_force = now["mappings"]
     say(
-        f"mapping set {in_force['number'] or '–'} is in force; the folder {in_force['folder']}",
-        "" if in_force["folder"] == SAME else "yellow",
+        f"mapping set {in_force['number'] or '–'} is in force; {in_force['folder']}",
+        "" if in_force["same"] else "yellow",
     )
 
 
@@ -599,9 +610,6 @@ def _one_event(client: Redis, prefix: str) -> Entry:
 
 
 def _replay(client: Redis, loaded: Config, entries: Sequence[Entry], json_: bool) -> None:
-    from connector.worker import put_folder_in_force
-
-    put_folder_in_force(loaded, client)
     replay_ = Replay(assemble.reconciler(loaded, client))
     done = replay_.events(entries)
     if json_:

@@ -10,16 +10,16 @@ from dataclasses import dataclass
 
 from redis.exceptions import RedisError
 
-from connector.assemble import source_kinds
+from connector.assemble import open_sources
 from connector.config import Config
 from connector.config import load as load_config
 from connector.errors import ConfigInvalid, RedisUnfit
-from connector.mapping.load import Surroundings, judge
+from connector.mapping.load import judge
 from connector.model import Problem
 from connector.redisdb import connect
-from connector.sources import VENDORS
 from connector.targets.http import Http
 from connector.targets.target import Target
+from connector.workbench import surroundings
 from connector.worker import judge_redis
 
 
@@ -47,8 +47,7 @@ def check() -> Report:
 
 
 def _check_mappings(config: Config, report: Report) -> None:
-    kinds = {vendor.kind: vendor.kinds for vendor in VENDORS.values()}
-    around = Surroundings(source_kinds(config), list(config.targets), config.timezone, kinds)
+    around = surroundings(open_sources(config), list(config.targets), config.timezone)
     judged = judge(config.mappings, around)
     report.errors += judged.errors
     report.warnings += judged.warnings

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 
-from connector import flow, journal
-from connector.assemble import build_set, folder_set
+from connector import flow, journal, release
+from connector.assemble import build_set
 from connector.config import Config
-from connector.errors import MappingInvalid
 from connector.journal import Entry
 from connector.mapping import published
 from connector.mapping.load import MappingSet
@@ -234,21 +233,16 @@ def status(client: Redis, config: Config, workers: Iterable[str]) -> dict[str, J
     }
 
 
-SAME = "holds the same"
-
-
 def _mappings(client: Redis, config: Config) -> dict[str, Json]:
     """Which set is in force, and how the folder compares with it."""
-    number = published.number_in_force(client)
-    in_force = None
-    if number is not None:
-        in_force = published.fetch(client, number, lambda texts: build_set(config, texts))
-    try:
-        same = in_force is not None and folder_set(config).hash == in_force.hash
-        folder = SAME if same else "differs from it"
-    except MappingInvalid as error:
-        folder = f"is broken ({len(error.problems)} errors)"
-    return {"number": number, "hash": in_force.hash if in_force else None, "folder": folder}
+    now = release.standing(config, client)
+    return {
+        "number": now.number or None,
+        "hash": now.hash,
+        "same": now.same,
+        "folder": str(now),
+        "errors": [problem.to_json() for problem in now.errors],
+    }
 
 
 def targets(client: Redis, config: Config) -> list[dict[str, Json]]:
@@ -320,7 +314,7 @@ class _Places:
         """The place of a rule of a set."""
         if number not in self._sets:
             self._sets[number] = published.fetch(
-                self._client, number, lambda texts: build_set(self._config, texts)
+                self._client, number, lambda kept: build_set(self._config, kept)
             )
         known = self._sets[number]
         place: Place | None = None

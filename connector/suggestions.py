@@ -102,22 +102,16 @@ class Writer:
         return None
 
     def record(self, source: str, kind: str, path: Path) -> RecordRule | None:
-        """The record that speaks most of the object that a path begins with."""
-        best: tuple[int, RecordRule] | None = None
-        for record in self._records.get((source, kind), ()):
-            if record.action == "delete":
-                continue
-            reads = [p for use in uses_of(record) for p in use.read]
-            near = sum(covers(path[:-1], _sent(p)) for p in reads)
-            if near and (best is None or near > best[0]):
-                best = (near, record)
-        if best is None and len(path) > 2:
-            return self.record(source, kind, path[:-1])
-        return best[1] if best else self._largest(source, kind)
-
-    def _largest(self, source: str, kind: str) -> RecordRule | None:
+        """The record that reads most of what stands beside a path; none where all are deletes."""
         records = [r for r in self._records.get((source, kind), ()) if r.action != "delete"]
-        return max(records, key=lambda record: len(record.fields), default=None)
+        near = {record.place: self._beside(record, path[:-1]) for record in records}
+        return max(records, key=lambda r: (*near[r.place], len(r.fields)), default=None)
+
+    def _beside(self, record: RecordRule, above: Path) -> tuple[int, int]:
+        """How many paths a record reads in an object, and how many anywhere within it."""
+        reads = [_sent(path) for use in uses_of(record) for path in use.read]
+        within = [path for path in reads if covers(above, path)]
+        return sum(path[:-1] == above for path in within), len(within)
 
     def current_line(self, located: Located) -> str:
         """The line of the file that an expression stands in."""

@@ -24,7 +24,7 @@ from connector.receiver import Intake
 from connector.records import store
 from connector.redisdb import PREFIX, Redis, connect
 from connector.spool import Spool
-from connector.worker import live_workers, put_folder_in_force
+from connector.worker import live_workers
 
 log = logging.getLogger(__name__)
 
@@ -94,11 +94,12 @@ def _add_health(app: Flask, config: Config, client: Redis, spool: Spool | None) 
         except RedisError as error:
             log.warning("metrics: Redis is away (%s)", error)
             return Response("Redis is away\n", 503, mimetype="text/plain")
-        return Response(text, mimetype="text/plain; version=0.0.4; charset=utf-8")
+        return Response(text, content_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 def _parts(config: Config, client: Redis, spool: Spool | None) -> dict[str, dict[str, Any]]:
-    """The state of each part. Only what keeps events from being taken makes a part not ok."""
+    """The state of each part. Ready means: events are taken and brought on. Without Redis or a
+    worker they are still taken (`/healthz` tells); a paused target does not make it unready."""
     spooled = None if spool is None else len(spool)
     try:
         number = published.number_in_force(client)
@@ -140,11 +141,12 @@ def _in_background(run: Callable[[], None], name: str) -> None:
 def _look_after(config: Config, client: Redis, counters: Counters) -> None:
     """Put the folder's mappings into force as soon as Redis is there; then flush the counters."""
     pause = threading.Event()
+    sets = assemble.in_force(config)
     in_force = False
     while True:
         try:
             if not in_force:
-                put_folder_in_force(config, client)
+                sets.get(client)
                 in_force = True
             counters.flush(client)
         except RedisError as error:

@@ -35,9 +35,8 @@ from rq.serializers import JSONSerializer
 
 from connector import assemble, flow, journal, retention
 from connector.config import Config
-from connector.errors import MappingInvalid, RedisUnfit
+from connector.errors import RedisUnfit
 from connector.journal import Claim, Entry
-from connector.mapping import published
 from connector.model import Outcome
 from connector.reconcile import Probe, ProbeResult, Reconciler, Work
 from connector.records import store
@@ -151,7 +150,7 @@ class Worker:
         show_alive(self.client, self.name)
         for target in self._config.targets.values():
             flow.configure(self.client, target)
-        put_folder_in_force(self._config, self.client)
+        self.reconciler.in_force.get(self.client)
         self._return_unknown_claims()
         self._prepared = True
 
@@ -219,7 +218,7 @@ class Worker:
                 succeeded=result.succeeded,
                 why=result.why,
             )
-            log.info("probe of %s: %s", result.target, "open again" if opened else result.why)
+            log.info("probe of %s: %s", result.target, "open again" if opened else "still paused")
         hand.probed.clear()
 
     def _free(self) -> int:
@@ -414,22 +413,6 @@ def _failed(why: str) -> Outcome:
 
 _NO_HTTP = Http()
 """For works that make no call."""
-
-
-def put_folder_in_force(config: Config, client: Redis) -> int:
-    """Put the mappings folder into force. A broken folder never replaces a set already in force.
-
-    Raises MappingInvalid only when there is no set at all to work by.
-    """
-    try:
-        folder = assemble.folder_set(config)
-    except MappingInvalid as error:
-        number = published.number_in_force(client)
-        if number is None:
-            raise
-        log.error("the mappings folder is broken, the set in force stays: %s", error)
-        return number
-    return published.put_in_force(client, folder).number
 
 
 def judge_redis(client: Redis) -> None:

@@ -82,6 +82,7 @@ records: [{resource: tickets, id: ticket.ticket_id, fields: {n: %s}}]
         system.send("caresoft", ticket(1, T0, ticket_subject="x"))
         assert system.wait_until_settled(1) == {"dead": 1}
         (mappings / "t.yaml").write_text(rule % "ticket.ticket_subject")
+        system.cli("mappings", "publish", "--yes")
         system.cli("replay", "--state", "dead")
         assert system.wait_until_settled(1) == {"done": 1}
         assert system.cli("dead")["dead"] == []

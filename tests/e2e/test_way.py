@@ -137,6 +137,7 @@ records:
             "source: caresoft\nevents: [thing.*]\n"
             "records: [{resource: things, id: thing.id, fields: {a: 1}}]\n"
         )
+        system.cli("mappings", "publish", "--yes", "--message", "in capitals")
         assert system.cli("replay", "--since", "1h")["replayed"] == 2
         assert system.wait_until_settled(2) == {"done": 2}
         assert system.rows("tickets")["1"]["subject"] == "HELLO"

@@ -300,6 +300,8 @@ def test_an_id_that_a_kind_never_has_is_a_doubt(doubts: Doubts) -> None:
         "{resource: t, id: updated.anything, fields: {}}",
         "{resource: t, id: \"custom(ticket.fields, 'a')\", fields: {}}",
         "{resource: t, id: to_string(@), fields: {}}",
+        '{resource: t, id: "concat(ticket.comment.body, updated.x)", fields: {}}',
+        '{resource: t, id: "hash([ticket.comment, ticket.comment.body])", fields: {}}',
     ],
 )
 def test_an_id_that_is_always_there_or_guarded_is_no_doubt(doubts: Doubts, record: str) -> None:

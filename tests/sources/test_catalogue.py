@@ -97,3 +97,62 @@ def test_the_shape_of_a_list_field_depends_on_the_kind():
     assert {"note.mentions.add", "note.mentions.remove"} <= update.keys()
     assert "note.mentions.add" not in create
     assert "array" in create["note.mentions"].types
+
+
+def test_what_a_sample_lacks_is_noted(care_document, mobio_document, request):
+    folder = request.config.rootpath / "tests/samples"
+    documents: dict[tuple[str, str], list] = {}
+    for vendor, document_of in (("caresoft", care_document), ("mobio", mobio_document)):
+        for path in sorted((folder / vendor).glob("*.json")):
+            document = document_of(path.read_bytes())
+            documents.setdefault((vendor, document["meta"]["kind"]), []).append(document)
+    for (vendor, kind), found in documents.items():
+        for field in catalogue.fields(vendor, kind):
+            if "[]" in field.path or field.path.split(".")[0] in ("raw", "meta"):
+                continue
+            lacking = [doc for doc in found if field.path not in dict(leaves(doc))]
+            assert bool(lacking) == (kind in field.absent), (kind, field.path)
+
+
+@pytest.mark.parametrize(("vendor", "kind"), KINDS)
+def test_every_documented_value_has_a_type_of_its_field(vendor, kind):
+    for field in catalogue.fields(vendor, kind):
+        assert {TYPES[type(value)] for value in field.values} <= set(field.types), field.path
+
+
+def test_every_sample_has_documented_values_only(care_document, mobio_document, request):
+    folder = request.config.rootpath / "tests/samples"
+    checked = 0
+    for vendor, document_of in (("caresoft", care_document), ("mobio", mobio_document)):
+        for path in (folder / vendor).glob("*.json"):
+            document = document_of(path.read_bytes())
+            found = dict(leaves(document))
+            for field in catalogue.fields(vendor, document["meta"]["kind"]):
+                if not field.values or field.more or found.get(field.path) in (None, ""):
+                    continue
+                assert found[field.path] in field.values, (path.name, field.path)
+                checked += 1
+    assert checked > 100
+
+
+def test_names_of_a_kind_are_its_only_values():
+    by_path = {field.path: field for field in catalogue.fields("caresoft", "ticket.update")}
+    assert by_path["object"].values == ("ticket",)
+    assert by_path["action"].values == ("update",)
+    assert by_path["meta.kind"].values == ("ticket.update",)
+    assert catalogue.fields("mobio", "note_create")[1].values == ("note_create",)
+
+
+def test_personal_keys_are_known_by_their_last_name():
+    keys = catalogue.personal_keys()
+    assert (keys["phone_no"], keys["email2"], keys["username"]) == ("phone", "email", "name")
+    assert keys["comment"] == "text"
+    assert "ticket_status" not in keys
+
+
+def test_what_is_said_twice_is_marked():
+    fields = {field.path: field for field in catalogue.fields("mobio", "note_create")}
+    assert fields["fields"].is_repeated_in("note_create")
+    assert not fields["note.description"].is_repeated_in("note_create")
+    others = {field.path: field for field in catalogue.fields("mobio", "profile_create_new")}
+    assert not others["fields"].is_repeated_in("profile_create_new")

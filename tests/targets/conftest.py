@@ -270,7 +270,9 @@ class Bench:
         fields = {"subject": "Hello"} if fields is None else fields
         names = frozenset(fields if changed is None else changed)
         name = Name(self.target.config.name, resource, id)
-        return self.deliver(Delivery(name, "upsert", fields, names, link, delivered, number, **more))
+        return self.deliver(
+            Delivery(name, "upsert", fields, names, link, delivered, number, **more)
+        )
 
     def delete(
         self,
@@ -283,7 +285,9 @@ class Bench:
         **more: Any,
     ) -> Outcome:
         name = Name(self.target.config.name, resource, id)
-        return self.deliver(Delivery(name, "delete", {}, frozenset(), link, delivered, number, **more))
+        return self.deliver(
+            Delivery(name, "delete", {}, frozenset(), link, delivered, number, **more)
+        )
 
 
 Configure = Callable[..., Bench]

@@ -1,0 +1,187 @@
+"""Redis killed, stopped, full, empty: what was acknowledged is in the CRM all the same."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from system import Load, Stream, System, Tally, balance, wait_for
+
+from connector.redisdb import connect
+
+Brisk = Callable[..., AbstractContextManager[System]]
+
+AT_MOST = 1.0
+"""Seconds that an answer may take, whatever Redis does."""
+
+
+def test_redis_killed_under_load_and_started_again(brisk: Brisk, tally: Tally) -> None:
+    """Append-only file and spool: what Redis took is there again, what it could not take is on the
+    disk of the web process; the worker waits and goes on."""
+    stream = Stream(20)
+    with brisk() as system:
+        system.behave(latency=0.02)
+        with Load(system, stream.bodies(900), rate=150) as load:
+            for before in (200, 500):
+                wait_for(lambda enough=before: load.sent > enough, f"{before} requests")
+                system.redis.kill9()
+                until = load.sent + 100
+                wait_for(lambda enough=until: load.sent > enough, "requests without Redis")
+                system.redis.start()
+        tally.note("while Redis was away", slowest_answer=f"{load.slowest:.2f} s")
+        assert len(load.acknowledged) == 900
+        assert load.slowest < AT_MOST
+        balance(system, stream, load, tally=tally)
+        assert system.alive("worker")
+
+
+def test_redis_stopped_under_load(brisk: Brisk, tally: Tally) -> None:
+    """Short timeouts and the spool in front; behind, claims whose answer never came are given back
+    by the worker that they were given to. Nothing of it needs a restart."""
+    stream = Stream(20)
+    with brisk() as system:
+        system.behave(latency=0.02)
+        with Load(system, stream.bodies(1300), rate=100) as load:
+            wait_for(lambda: load.sent > 100, "requests")
+            system.redis.pause()
+            wait_for(lambda: load.sent > 1200, "requests without Redis", 20)
+            system.redis.resume()
+        tally.note("while Redis was stopped", slowest_answer=f"{load.slowest:.2f} s")
+        assert len(load.acknowledged) == 1300
+        assert load.slowest < AT_MOST
+        balance(system, stream, load, tally=tally)
+        assert system.alive("worker")
+
+
+def test_redis_stopped_while_a_worker_takes_its_backlog(brisk: Brisk, tally: Tally) -> None:
+    """Claims that Redis gave in an answer that nobody waited for any more go back to the queue."""
+    stream = Stream(200)
+    with brisk(workers=0) as system:
+        with Load(system, stream.bodies(2000), rate=1000) as load:
+            pass
+        client = connect(system.redis.url)
+        system.start_worker()
+        wait_for(lambda: client.scard("c:queued") < 1900, "the worker to begin", every=0.001)
+        left = client.scard("c:queued")
+        system.redis.pause()
+        time.sleep(7.5)  # a command of the worker gives up after five seconds, and the next begins
+        system.redis.resume()
+        tally.note("while Redis was stopped", queued=left)
+        balance(system, stream, load, tally=tally)
+
+
+def test_a_full_redis_takes_no_events_and_lets_the_worker_drain_it(
+    brisk: Brisk, tally: Tally
+) -> None:
+    """Spool above a share of maxmemory; scripts of workers may write in a full Redis, so that what
+    it holds goes on to the CRM."""
+    stream = Stream(20)
+    with brisk() as system:
+        client = connect(system.redis.url)
+        wait_for(lambda: system.cli("status")["workers"], "the worker")
+        system.signal("worker", signal.SIGSTOP)
+        with Load(system, stream.bodies(300), rate=300) as before:
+            pass
+        load = _fill_and_load(system, stream, tally)
+        system.signal("worker", signal.SIGCONT)
+        _wait_until_drained(system, 300)
+        client.config_set("maxmemory", 0)
+        balance(system, stream, before, load, tally=tally)
+
+
+def test_a_worker_started_while_redis_is_full_drains_it(brisk: Brisk, tally: Tally) -> None:
+    """Whatever a worker must write before it works, it may write in a full Redis, too."""
+    stream = Stream(20)
+    with brisk(workers=0) as system:
+        client = connect(system.redis.url)
+        with Load(system, stream.bodies(300), rate=300) as before:
+            pass
+        load = _fill_and_load(system, stream, tally)
+        system.start_worker()
+        _wait_until_drained(system, 300)
+        assert system.cli("status")["workers"]
+        client.config_set("maxmemory", 0)
+        balance(system, stream, before, load, tally=tally)
+
+
+def _fill_and_load(system: System, stream: Stream, tally: Tally) -> Load:
+    """Make Redis full, and send 200 events that must all be taken all the same."""
+    client = connect(system.redis.url)
+    client.config_set("maxmemory", client.info("memory")["used_memory"] - 100_000)
+    with Load(system, stream.bodies(200), rate=150) as load:
+        pass
+    spooled, slowest = system.spooled(), f"{load.slowest:.2f} s"
+    tally.note("while Redis was full", spooled=spooled, slowest_answer=slowest)
+    assert len(load.acknowledged) == 200
+    assert load.slowest < AT_MOST
+    assert spooled == 200
+    return load
+
+
+def _wait_until_drained(system: System, count: int) -> None:
+    """Until the CRM has what Redis held, with Redis as full as before."""
+    wait_for(
+        lambda: Counter(system.outcomes().values()) == {"done": count},
+        "what was there before to be delivered",
+        20,
+        lambda: (Counter(system.outcomes().values()), system.log("worker")[-1500:]),
+    )
+    assert system.alive("worker")
+
+
+def test_redis_and_the_web_process_killed_together(brisk: Brisk, tally: Tally) -> None:
+    """The spool is on the disk before the answer: it outlives the process that wrote it."""
+    stream = Stream(20)
+    with brisk() as system:
+        system.redis.kill9()
+        with Load(system, stream.bodies(200), rate=200) as load:
+            pass
+        assert len(load.acknowledged) == 200
+        system.kill9("web")
+        system.redis.start()
+        system.start_web()
+        balance(system, stream, load, tally=tally)
+
+
+def test_a_redis_that_comes_back_empty_is_worked_with_again(brisk: Brisk, tally: Tally) -> None:
+    """Nothing that a process knows of Redis is known for ever: scripts and the mapping set in force
+    are put there again. (What such a Redis held is gone: that is what the append-only file is for.)
+    """
+    stream = Stream(5)
+    with brisk() as system:
+        with Load(system, stream.one_for_each()) as load:
+            pass
+        balance(system, stream, load, tally=tally)
+        client = connect(system.redis.url)
+        client.flushall()
+        client.script_flush()
+        system.behave()
+        more = Stream(5, first=100)
+        with Load(system, more.one_for_each()) as load:
+            pass
+        wait_for(
+            lambda: list(system.outcomes().values()) == ["done"] * 5,
+            "five events done",
+            15,
+            lambda: (system.outcomes(), system.log("worker")[-1500:]),
+        )
+        assert system.alive("worker")
+
+
+def test_a_worker_and_a_web_process_start_before_redis(brisk: Brisk, tally: Tally) -> None:
+    """Nothing ends because Redis is away, at the start as little as later."""
+    stream = Stream(10)
+    with brisk(workers=0, web=False) as system:
+        system.redis.kill9()
+        system.start_web()
+        system.start_worker()
+        with Load(system, stream.bodies(50)) as load:
+            pass
+        assert len(load.acknowledged) == 50
+        time.sleep(0.5)
+        assert system.alive("worker")
+        system.redis.start()
+        balance(system, stream, load, tally=tally)
