@@ -35,6 +35,7 @@ from connector.demo.lifeline import Lifeline
 from connector.demo.ports import LOOPBACK, free_port
 from connector.demo.redis import EmbeddedRedis
 from connector.model import Json
+from connector.records import store
 from connector.redisdb import connect
 from connector.terminal import complain, err, print_table, say
 
@@ -254,8 +255,11 @@ def _feed_and_show(system: _System) -> bool:
             bar.advance(sending)
         syncing = bar.add_task("in the CRM", total=len(wanted))
         rows = _wait_until_synced(system, len(wanted), lambda n: bar.update(syncing, completed=n))
-    _show_events(rows)
-    _show_calls(system)
+    calls = [
+        reports.call_json(line) for line in store.calls(connect(system.config.redis_url), None, 0)
+    ]
+    _show_events(rows, calls)
+    _show_calls(calls)
     differences = list(compare(json.loads(EXPECTED.read_text("utf-8")), _content(system)))
     for line in differences:
         complain(line)
@@ -293,17 +297,19 @@ def _wait_until_synced(
 # --- showing
 
 
-def _show_events(rows: Sequence[Mapping[str, Json]]) -> None:
+def _show_events(rows: Sequence[Mapping[str, Json]], calls: Sequence[Mapping[str, Json]]) -> None:
+    made = Counter((call["resource"], call["id"]) for call in calls)
     kinds: dict[str, list[Mapping[str, Json]]] = {}
     for row in rows:
         kinds.setdefault(row["kind"] or "–", []).append(row)
     print_table(
-        ["kind", "events", "records touched", "state"],
+        ["kind", "events", "records touched", "calls for them", "state"],
         (
             (
                 kind,
                 len(events),
                 _touched(events),
+                sum(made[record] for record in _records(events)),
                 ", ".join(sorted({event["state"] for event in events})),
             )
             for kind, events in sorted(kinds.items())
@@ -312,22 +318,20 @@ def _show_events(rows: Sequence[Mapping[str, Json]]) -> None:
     )
 
 
-def _touched(events: Sequence[Mapping[str, Json]]) -> str:
-    names = dict.fromkeys(
-        f"{record['resource']} {record['id'][:24]}"
-        for event in events
-        for record in event["records"]
+def _records(events: Sequence[Mapping[str, Json]]) -> list[tuple[str, str]]:
+    """The records that these events went into, each once."""
+    return list(
+        dict.fromkeys((r["resource"], r["id"]) for event in events for r in event["records"])
     )
+
+
+def _touched(events: Sequence[Mapping[str, Json]]) -> str:
+    names = [f"{resource} {id_[:24]}" for resource, id_ in _records(events)]
     return ", ".join(names) or "none: the body holds no id"
 
 
-def _show_calls(system: _System) -> None:
-    client = connect(system.config.redis_url)
-    lines = client.lrange("c:calls", 0, -1)
-    calls = Counter(
-        (call["resource"], call["method"], str(call["status"]))
-        for call in map(reports.call_json, lines)
-    )
+def _show_calls(made: Sequence[Mapping[str, Json]]) -> None:
+    calls = Counter((call["resource"], call["method"], str(call["status"])) for call in made)
     print_table(
         ["resource", "method", "status", "calls"],
         ((*key, count) for key, count in sorted(calls.items())),

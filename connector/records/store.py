@@ -28,6 +28,7 @@ Invariants:
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -580,7 +581,7 @@ def calls(client: Redis, name: Name | None = None, limit: int = 20) -> list[byte
     """The latest calls, newest first, as they were written down; of one record or of all."""
     if name is None:
         return list(client.lrange(f"{PREFIX}calls", 0, limit - 1))
-    mark = f'"{key_of(name)}"'.encode()
+    mark = json.dumps(key_of(name), ensure_ascii=False).encode()
     found = [line for line in client.lrange(f"{PREFIX}calls", 0, -1) if mark in line]
     return found[:limit]
 
