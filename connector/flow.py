@@ -29,7 +29,7 @@ from urllib.parse import quote
 
 from connector.config import TargetConfig
 from connector.model import Micros, Outcome
-from connector.redisdb import NOW_MS, PREFIX, Redis, Script
+from connector.redisdb import NOW_MS, PREFIX, ROOM, Redis, Script
 
 State = Literal["open", "paused", "probing"]
 Cause = Literal["outage", "credentials", "misled", "refusals"]
@@ -186,6 +186,21 @@ return was
 )
 
 
+_CONFIGURE = Script(
+    ROOM
+    + """
+-- ARGV: key, then names and values
+local limited = {}
+for i = 2, #ARGV, 2 do
+  redis.call('HSET', ARGV[1], ARGV[i], ARGV[i + 1])
+  limited[ARGV[i]] = true
+end
+if not limited['rate'] then redis.call('HDEL', ARGV[1], 'burst', 'rate', 'tokens', 'tokens_at') end
+return 1
+"""
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Flow:
     """A target as an operator sees it. `since` None while it is open."""
@@ -205,15 +220,11 @@ def configure(client: Redis, target: TargetConfig) -> None:
         "refusals": target.pause_after_refusals,
         "probe_ms": round(target.probe_interval * 1000),
     }
-    pipe = client.pipeline(transaction=True)
     if target.rate_limit:
         burst = max(1.0, target.rate_limit.count * BURST_SHARE)
         rate = max(target.rate_limit.count - burst, 0.5) / target.rate_limit.seconds
         limits |= {"burst": burst, "rate": rate}
-    else:
-        pipe.hdel(key, "burst", "rate", "tokens", "tokens_at")
-    pipe.hset(key, mapping=limits)
-    pipe.execute()
+    _CONFIGURE(client, [key, *(part for limit in limits.items() for part in limit)])
 
 
 def flow(client: Redis, target: str) -> Flow:

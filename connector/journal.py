@@ -195,12 +195,14 @@ return #ARGV - 1
 
 _ENQUEUE = Script(
     """
--- ARGV: rq's time, then per event: serial, job id, data: a job for an event that has none
+-- ARGV: rq's time, then per event: serial, job id, data: a job for an event that has none, and
+-- that nobody has finished since it was looked at
 local pushed = 0
 for at = 2, #ARGV, 3 do
   local serial, job, data = unpack(ARGV, at, at + 2)
-  redis.call('SADD', 'c:queued', serial)
-  if redis.call('HGET', 'rq:job:' .. job, 'status') ~= 'queued' then
+  local status = redis.call('HGET', 'rq:job:' .. job, 'status')
+  if redis.call('SISMEMBER', 'c:queued', serial) == 1 and status ~= 'queued'
+    and status ~= 'started' then
     redis.call('HSET', 'rq:job:' .. job, 'data', data, 'event', serial, 'origin', 'connector',
       'status', 'queued', 'created_at', ARGV[1], 'enqueued_at', ARGV[1],
       'timeout', TIMEOUT, 'result_ttl', 0)

@@ -413,6 +413,8 @@ def _learnt(work: Work, outcome: Outcome, intended: Json) -> Delivered:
     sent = work.plan.delivery.changed if work.plan.delivery else frozenset()
     link = told.link if outcome.link is None and not outcome.unlinked else outcome.link
     digests = told.digests
+    # Only a delivery that succeeds ends a doubt: until then an earlier call may have come last.
+    doubt = outcome.unknown or work.lease.doubt or told.doubt
     if outcome.unknown:
         # The CRM may hold what was sent: those fields count as not delivered.
         digests = {n: mark for n, mark in digests.items() if n not in sent}
@@ -423,8 +425,8 @@ def _learnt(work: Work, outcome: Outcome, intended: Json) -> Delivered:
         calls=outcome.number,
         warnings=outcome.warnings,
         dead=None,
-        doubt=outcome.unknown,
-        intended=intended if outcome.unknown else None,
+        doubt=doubt,
+        intended=intended if doubt else None,
         baseline=told.baseline if outcome.baseline is None else outcome.baseline,
     )
 

@@ -41,7 +41,7 @@ from connector.model import Outcome
 from connector.reconcile import Probe, ProbeResult, Reconciler, Work
 from connector.records import store
 from connector.records.store import Lease, Release
-from connector.redisdb import PREFIX, Redis, connect
+from connector.redisdb import PREFIX, ROOM, Redis, Script, connect
 from connector.targets.http import Http
 
 log = logging.getLogger(__name__)
@@ -192,6 +192,10 @@ class Worker:
         claims = len(hand.claims)
         if claims:
             token = f"{self.name}/{secrets.token_hex(4)}"
+            # A job that outlived its event's merging runs no more.
+            over = [claim for claim in hand.claims if claim.entry.state != "queued"]
+            hand.finished.extend((claim.entry, claim) for claim in over)
+            hand.claims[:] = [claim for claim in hand.claims if claim.entry.state == "queued"]
             entries = [claim.entry for claim in hand.claims]
             # With senders to spare a record goes out at once; otherwise it waits its turn.
             merging = self.reconciler.merge(entries, token=token, leasing=self._free() >= claims)
@@ -453,10 +457,19 @@ def sweep(client: Redis, name: str) -> int:
     return returned
 
 
+_ALIVE = Script(
+    ROOM
+    + """
+redis.call('SET', 'c:worker:' .. ARGV[1], ARGV[2], 'PX', ARGV[3])
+redis.call('SADD', 'c:workers', ARGV[1])
+return 1
+"""
+)
+
+
 def show_alive(client: Redis, name: str) -> None:
     """The heartbeat of worker `name`."""
-    client.set(f"{PREFIX}worker:{name}", int(time.time()), px=int(MISSING_AFTER * 1000))
-    client.sadd(f"{PREFIX}workers", name)
+    _ALIVE(client, [name, int(time.time()), int(MISSING_AFTER * 1000)])
 
 
 def live_workers(client: Redis) -> list[str]:

@@ -470,7 +470,10 @@ def release(client: Redis, releases: Sequence[Release]) -> list[bool]:
     args: list[str | bytes | int] = [CALLS_KEPT, RELINK_AT_ONCE]
     for item in releases:
         name, generation = item.lease.name, item.lease.state.generation
-        blob = f"{item.delivered.generation:08x}".encode() + pack_delivered(item.delivered)
+        told = item.delivered
+        if item.lease.doubt and (item.due_in is not None or told.dead):
+            told = replace(told, doubt=True)  # the lease's doubt outlives it until a success
+        blob = f"{told.generation:08x}".encode() + pack_delivered(told)
         args += [quote(name.target, safe=""), member_of(name), item.lease.token]
         args += [f"{generation:08x}", blob]
         args += ["" if item.due_in is None else round(item.due_in * 1000)]

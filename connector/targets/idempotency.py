@@ -41,6 +41,7 @@ class Numbering:
         """A write was tried."""
         if judgement.definite:
             self.number += 1
-            self.in_doubt = False
+            # What a repeat was refused with says nothing of the try before it.
+            self.in_doubt = self.in_doubt and judgement.meaning != "done"
         elif judgement.unknown:
             self.in_doubt = True

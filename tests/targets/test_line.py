@@ -102,11 +102,11 @@ def test_doubt_stays_while_later_tries_do_not_reach_the_crm(crm, configure):
     assert len(set(crm.keys)) == 1
 
 
-def test_definite_answer_ends_the_doubt(crm, configure):
+def test_a_refused_repeat_leaves_the_doubt_about_the_try_before_it(crm, configure):
     crm.say(cut="read")
     crm.say(422)
     outcome = configure().upsert(number=4)
-    assert (outcome.meaning, outcome.unknown, outcome.number) == ("refused", False, 5)
+    assert (outcome.meaning, outcome.unknown, outcome.number) == ("refused", True, 5)
 
 
 # --- numbers and keys
