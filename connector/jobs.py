@@ -13,6 +13,7 @@ from connector import assemble, config, journal
 from connector.reconcile import Reconciler
 from connector.records import store
 from connector.redisdb import connect
+from connector.replay import merge_events
 from connector.targets.http import Http
 
 DUE_AT_ONCE = 8
@@ -31,7 +32,7 @@ def event(source: str, event_id: str) -> str:
     if entry is None:
         return "not in the journal any more"
     if entry.state == "queued":
-        merging = reconciler.merge([entry])
+        merging = merge_events(reconciler, [journal.begun(reconciler.client, entry)])
         _deliver(reconciler, list(merging.leases))
         entry = merging.entries[0]
         journal.finish(reconciler.client, [entry])

@@ -7,6 +7,8 @@ Keys:
     c:e:<serial>    string    length of the header (6 hex digits) + header (JSON) + body (zlib)
     c:events        zset      serial → time of receipt (µs)
     c:queued        set       serials of the events that no worker has merged yet
+    c:begun         hash      serial → number of the mapping set by which an event's words went into
+                              records (`connector.records.store`), until that is noted here
     c:dead          zset      `e<serial>` → since (ms); records' dead letters stand there, too
     c:claims:<w>    set       what worker process `w` has taken off the queue (job:execution)
     c:wake          list      one element when there is something to claim
@@ -71,7 +73,11 @@ class Touched:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An event in the journal and what became of it. `set_number`: the mapping set that read it."""
+    """An event in the journal and what became of it. `set_number`: the mapping set that read it.
+
+    `begun`: the set by which a worker began to merge it that has not said so yet, or 0. Known only
+    of entries that were claimed, or asked for by `begun`.
+    """
 
     serial: int
     event: Event
@@ -80,6 +86,7 @@ class Entry:
     touched: tuple[Touched, ...] = ()
     problem: Problem | None = None
     warnings: tuple[Problem, ...] = ()
+    begun: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +153,7 @@ for at = 6, #ARGV, 5 do
     redis.call('SET', 'c:e:' .. serial, header .. body)
   end
   redis.call('SREM', 'c:queued', serial)
+  redis.call('HDEL', 'c:begun', serial)
   if dead == '1' then redis.call('ZADD', 'c:dead', now, 'e' .. serial)
   else redis.call('ZREM', 'c:dead', 'e' .. serial) end
   if job ~= '' then
@@ -167,7 +175,8 @@ for i = 1, tonumber(ARGV[4]) do
     redis.call('HSET', 'rq:job:' .. job, 'status', 'started', 'worker_name', ARGV[1],
       'started_at', ARGV[3])
   end
-  for _, part in ipairs({job, serial or '', text}) do answer[#answer + 1] = part end
+  local begun = serial and redis.call('HGET', 'c:begun', serial) or '0'
+  for _, part in ipairs({job, serial or '', text, begun}) do answer[#answer + 1] = part end
 end
 return answer
 """
@@ -276,9 +285,10 @@ def claim(
         args += [was.job_id, was.execution] if was else ["", ""]
     parts = _FINISH_AND_CLAIM(client, args)
     claims, strange = [], []
-    for job, serial, text in zip(*[iter(parts)] * 3, strict=True):
+    for job, serial, text, begun in zip(*[iter(parts)] * 4, strict=True):
         if text:
-            claims.append(Claim(_entry(int(serial), text), job.decode(), execution))
+            entry = replace(_entry(int(serial), text), begun=int(begun))
+            claims.append(Claim(entry, job.decode(), execution))
         else:
             strange.append(job.decode())
     return Claimed(tuple(claims), tuple(strange))
@@ -441,6 +451,11 @@ def count(client: Redis) -> int:
 def queued(client: Redis) -> int:
     """How many events no worker has merged yet."""
     return int(client.scard(f"{PREFIX}queued"))
+
+
+def begun(client: Redis, entry: Entry) -> Entry:
+    """`entry` with the set by which its merging was begun and not noted here, if it was."""
+    return replace(entry, begun=int(client.hget(f"{PREFIX}begun", entry.serial) or 0))
 
 
 def in_hand(client: Redis) -> set[bytes]:

@@ -152,6 +152,7 @@ class Delivery:
     written down before that write. `write` names the fields whose policy is not `always`;
     `baseline` is the last outcome's. `untold` are fields that the mappings name and no event has
     told of yet. `deltas` are sets of which no whole list was ever seen; they are not in `fields`.
+    `unheard` tells the last call that was not answered from any other.
     """
 
     name: Name
@@ -167,6 +168,7 @@ class Delivery:
     baseline: Mapping[str, str] = field(default_factory=dict)
     untold: frozenset[str] = frozenset()
     deltas: Mapping[str, Delta] = field(default_factory=dict)
+    unheard: str = ""
 
 
 Meaning = Literal[
@@ -203,6 +205,7 @@ class Outcome:
     fields that are to be left alone once edited, a digest of what the CRM held after the delivery
     that wrote them; None where nothing new was read. `withheld` are the edits of people that were
     found and kept, with what the CRM holds. `sets` are the whole lists that `deltas` came to.
+    `unheard` tells the last call that was not answered from any other.
     """
 
     meaning: Meaning
@@ -219,3 +222,4 @@ class Outcome:
     baseline: Mapping[str, str] | None = None
     withheld: Mapping[str, Json] = field(default_factory=dict)
     sets: Mapping[str, Json] = field(default_factory=dict)
+    unheard: str = ""

@@ -139,20 +139,26 @@ class Reconciler:
     # --- merge
 
     def merge(
-        self, entries: Sequence[Entry], *, token: str | None = None, leasing: bool = True
+        self,
+        entries: Sequence[Entry],
+        *,
+        token: str | None = None,
+        leasing: bool = True,
+        in_force: tuple[int, MappingSet] | None = None,
     ) -> Merging:
         """Merge what the events say into their records, and lease those that are free.
 
-        Events that cannot be read or mapped come back dead; they stop no other event.
+        Events that cannot be read or mapped come back dead; they stop no other event. `in_force`:
+        the set by which, where the caller has looked at it already.
         """
-        number, mapping_set = self.in_force.get(self.client)
+        number, mapping_set = in_force or self.in_force.get(self.client)
         applied = [(entry, self.apply(entry, mapping_set)) for entry in entries]
         said = [
             Said(entry, change, stamp_of(change, entry.event, entry.serial, number))
             for entry, result in applied
             for change in result.changes
         ]
-        generations, leases = self._store(said, token or uuid4().hex, leasing)
+        generations, leases = self._store(said, number, token or uuid4().hex, leasing)
         return Merging(
             tuple(outcome_of(entry, result, number, generations) for entry, result in applied),
             tuple(leases),
@@ -167,7 +173,7 @@ class Reconciler:
         return apply_event(source, mapping_set, entry.event)
 
     def _store(
-        self, said: Sequence[Said], token: str, leasing: bool
+        self, said: Sequence[Said], number: int, token: str, leasing: bool
     ) -> tuple[dict[Name, int], list[Lease]]:
         """Merge until every record has taken its words; its generation, and the leases got."""
         by_record: dict[Name, list[Said]] = {}
@@ -180,7 +186,7 @@ class Reconciler:
             states = store.read(self.client, pending)
             writes = [_write(state, by_record[state.name]) for state in states]
             seconds = self._lease_seconds(pending) if leasing else None
-            written = store.commit(self.client, writes, token, seconds)
+            written = store.commit(self.client, writes, token, seconds, number)
             for name, result in zip(pending, written, strict=True):
                 if not result.conflict:
                     generations[name] = result.generation
@@ -260,17 +266,26 @@ class Reconciler:
 
         Raises LeaseLost.
         """
-        intended = delivery.intended
+        told = work.lease.state.delivered
+
+        def write_down() -> None:
+            if not store.intend(self.client, work.lease, replace(told, doubt=True)):
+                raise LeaseLost(f"{work.lease.name.resource} is delivered by somebody else now")
 
         def intent(payload: Json) -> None:
             # Nothing is created that nobody could find again after a crash.
-            nonlocal intended
-            if not store.intend(self.client, work.lease, payload):
-                raise LeaseLost(f"{work.lease.name.resource} is delivered by somebody else now")
-            intended = payload
+            nonlocal told
+            told = replace(told, intended=payload)
+            write_down()
+
+        def numbered(number: int, unheard: str) -> None:
+            nonlocal told
+            told = replace(told, calls=number, unheard=unheard)
+            write_down()
 
         target = self.targets[work.lease.name.target]
-        return target.deliver(delivery, http, self._renewer(work), intent), intended
+        outcome = target.deliver(delivery, http, self._renewer(work), intent, numbered)
+        return outcome, told.intended
 
     def probe(self, probe: Probe, http: Http) -> tuple[Release | None, ProbeResult]:
         """Find out whether what paused a target is gone: by its `check:` call, or by one waiting
@@ -427,6 +442,7 @@ def _learnt(work: Work, outcome: Outcome, intended: Json) -> Delivered:
         dead=None,
         doubt=doubt,
         intended=intended if doubt else None,
+        unheard=outcome.unheard,
         baseline=told.baseline if outcome.baseline is None else outcome.baseline,
     )
 
@@ -443,6 +459,7 @@ def _done(work: Work, told: Delivered) -> Release:
         link=None if gone else told.link,
         doubt=False,
         intended=None,
+        unheard="",
         attempts=0,
         why="",
         since=0,

@@ -22,7 +22,7 @@ from connector.journal import Entry, Touched
 from connector.mapping.load import MappingSet
 from connector.mapping.published import Superseded
 from connector.model import Applied, Name
-from connector.reconcile import Reconciler, heard_of, outcome_of
+from connector.reconcile import Merging, Reconciler, heard_of, outcome_of
 from connector.records import store
 from connector.records.merge import merge, stamp_of, without_events
 from connector.records.state import Merged
@@ -232,13 +232,13 @@ class Replay:
             failed += [outcome for outcome in outcomes if outcome.state == "dead"]
         return Replayed(ran, tuple(changed), tuple(failed))
 
-    def resume(self, entry: Entry, begun: int) -> Entry:
-        """What becomes of an event whose merging under the set `begun` was cut short before the
-        journal knew of it: it runs whole under the set of today, and what it said under that other
-        set is taken out again. Other events keep the sets that they were merged by. The journal is
-        left to the caller.
+    def resume(self, entry: Entry) -> Entry:
+        """What becomes of an event whose merging under the set `entry.begun` was cut short before
+        the journal knew of it: it runs whole under the set of today, and what it said under that
+        other set is taken out again. Other events keep the sets that they were merged by. The
+        journal is left to the caller.
         """
-        before = self._reconciler.in_force.numbered(self._client, begun)
+        before = self._reconciler.in_force.numbered(self._client, entry.begun)
         said = self._reconciler.apply(entry, before).changes if before else ()
         names = [Name(change.target, change.resource, change.id) for change in said]
         rerun = Rerun(self._reconciler, self._number, self._set, only=entry.serial)
@@ -310,6 +310,33 @@ class Replay:
                 if _moves(one):
                     changed[one.name] = None
         return generations
+
+
+def merge_events(
+    reconciler: Reconciler,
+    entries: Sequence[Entry],
+    *,
+    token: str | None = None,
+    leasing: bool = True,
+) -> Merging:
+    """`Reconciler.merge`, also for events whose merging under another set was cut short: those
+    are resumed, so that nothing of that other set is left."""
+    number, mapping_set = reconciler.in_force.get(reconciler.client)
+    fresh = [entry for entry in entries if entry.begun in (0, number)]
+    merging = reconciler.merge(fresh, token=token, leasing=leasing, in_force=(number, mapping_set))
+    if len(fresh) == len(entries):
+        return merging
+    merged = {entry.serial: entry for entry in merging.entries}
+    ended = [merged.get(entry.serial) or _resumed(reconciler, entry) for entry in entries]
+    return Merging(tuple(ended), merging.leases)
+
+
+def _resumed(reconciler: Reconciler, entry: Entry) -> Entry:
+    while True:
+        try:
+            return Replay(reconciler).resume(entry)
+        except Superseded:
+            continue  # yet another set: by that one then
 
 
 def _moves(one: Remerged) -> bool:

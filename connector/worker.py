@@ -42,6 +42,7 @@ from connector.reconcile import Probe, ProbeResult, Reconciler, Work
 from connector.records import store
 from connector.records.store import Lease, Release
 from connector.redisdb import PREFIX, ROOM, Redis, Script, connect
+from connector.replay import merge_events
 from connector.targets.http import Http
 
 log = logging.getLogger(__name__)
@@ -198,7 +199,8 @@ class Worker:
             hand.claims[:] = [claim for claim in hand.claims if claim.entry.state == "queued"]
             entries = [claim.entry for claim in hand.claims]
             # With senders to spare a record goes out at once; otherwise it waits its turn.
-            merging = self.reconciler.merge(entries, token=token, leasing=self._free() >= claims)
+            leasing = self._free() >= claims
+            merging = merge_events(self.reconciler, entries, token=token, leasing=leasing)
             hand.finished.extend(zip(merging.entries, hand.claims, strict=True))
             hand.claims.clear()
             leases.extend(merging.leases)
@@ -368,12 +370,14 @@ class Worker:
     def _maintain(self) -> None:
         client = connect(self._config.redis_url)
         registered: RqWorker | None = None
+        cursor = 0
         while True:
             try:
                 registered = registered or self._register()
                 registered.heartbeat(int(MISSING_AFTER * 4))
                 sweep(client, self.name)
                 retention.forget(client, self._config.retention)
+                cursor, _ = retention.forget_records(client, self._config.retention, cursor)
             except RedisError as error:
                 log.warning("maintenance: Redis is away (%s)", error)
             except Exception:
@@ -407,7 +411,7 @@ def _untouched(work: Work) -> Release:
 
 def _put_off(work: Work, why: str) -> Release:
     told = work.lease.state.delivered
-    told = replace(told, attempts=told.attempts + 1, why=why, digests={})
+    told = replace(told, attempts=told.attempts + 1, why=why, digests={}, doubt=True)
     return Release(work.lease, told, due_in=60.0)
 
 

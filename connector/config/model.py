@@ -366,10 +366,14 @@ class Receiver:
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How long the journal keeps events that are done: by age and by count, whichever is less."""
+    """How long the journal keeps events that are done: by age and by count, whichever is less.
+
+    `records`: days after the last word on a record until what it holds is forgotten; None: never.
+    """
 
     days: float = 30
     events: int = 1_000_000
+    records: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

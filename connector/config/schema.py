@@ -629,10 +629,17 @@ class ReceiverKeys(Keys):
 
 
 class RetentionKeys(Keys):
-    """How long the journal keeps events that are done: by age and by count."""
+    """How long the journal keeps events that are done, by age and by count, and records theirs."""
 
     days = Number("How long.", unit="days", above=0, default=30)
     events = Whole("How many at most.", unit="events", least=1, default=1_000_000)
+    records = Number(
+        "How long after the last word on a record, and after its events are forgotten, what it"
+        " holds is kept. Its id in the CRM, and that it was deleted, stay. Left out: for ever.",
+        unit="days",
+        above=0,
+        default=None,
+    )
 
 
 class ConfigKeys(Keys):

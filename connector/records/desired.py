@@ -103,6 +103,7 @@ def plan(lease: Lease, links: Mapping[Name, str | int | None], manners: Manners)
         baseline=told.baseline,
         untold=manners.mapped - cells.keys(),
         deltas=wanted.deltas,
+        unheard=told.unheard,
     )
     return Plan("call", delivery, digests, missing, create)
 
@@ -120,6 +121,7 @@ def _plan_delete(lease: Lease, told: Delivered, doubt: bool) -> Plan:
         told.calls,
         in_doubt=doubt,
         intended=told.intended,
+        unheard=told.unheard,
     )
     return Plan("call", delivery)
 

@@ -31,7 +31,7 @@ def merge(merged: Merged, change: Change, stamp: Stamp) -> Merged:
     """`merged` and what `change` says; the same object when the change says nothing new."""
     if change.action == "delete":
         return _deleted(merged, stamp)
-    if merged.deleted:
+    if merged.deleted or (merged.floor and stamp < merged.floor):
         return merged
     news = {
         name: cell
@@ -50,7 +50,8 @@ def join(one: Merged, other: Merged) -> Merged:
     for name, cell in other.fields.items():
         known = fields.get(name)
         fields[name] = cell if known is None else _join_cells(known, cell)
-    return Merged(fields)
+    floors = [stamp for stamp in (one.floor, other.floor) if stamp]
+    return Merged(fields, floor=max(floors, default=None))
 
 
 def without_events(merged: Merged, serials: frozenset[int]) -> Merged:
@@ -66,7 +67,12 @@ def without_events(merged: Merged, serials: frozenset[int]) -> Merged:
             fields[name] = replace(cell, elements=elements)
         elif elements:
             fields[name] = replace(cell, value=[], stamp=None, elements=elements)
-    return Merged(fields)
+    return replace(merged, fields=fields)
+
+
+def aged(merged: Merged) -> Merged:
+    """What is left of a record when all that it holds is forgotten."""
+    return Merged(deleted=merged.deleted, floor=None if merged.deleted else merged.newest)
 
 
 def _deleted(merged: Merged, stamp: Stamp) -> Merged:

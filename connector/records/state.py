@@ -105,10 +105,21 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """What the sources say of a record. A deleted one has no fields and never gets any again."""
+    """What the sources say of a record. A deleted one has no fields and never gets any again.
+
+    `floor`: what the record held was forgotten for its age, and this was the newest word on it;
+    older ones count no more. Such a record is not known whole.
+    """
 
     fields: Mapping[str, Cell] = field(default_factory=dict)
     deleted: Stamp | None = None
+    floor: Stamp | None = None
+
+    @property
+    def newest(self) -> Stamp | None:
+        """The greatest stamp of all that was said of the record; None of one never spoken of."""
+        stamps = [cell.newest for cell in self.fields.values()]
+        return max([*stamps, *filter(None, (self.deleted, self.floor))], default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +142,7 @@ class Delivered:
     the last success; `why` and `since` say what a waiting record waits for. `doubt`: the last
     write was never answered; `intended` is what a create was about to send, written down before
     it. `baseline` says what the CRM held after the last delivery, of fields that people may edit.
+    `unheard` tells the last call that was not answered from any other.
     """
 
     generation: int = 0
@@ -148,6 +160,7 @@ class Delivered:
     doubt: bool = False
     intended: Json = None
     baseline: Mapping[str, str] = field(default_factory=dict)
+    unheard: str = ""
 
 
 def canonical(value: Json) -> str:
@@ -170,17 +183,17 @@ _USUAL: list[Json] = [0, [], "always"]
 
 
 def pack_merged(merged: Merged) -> bytes:
-    """Compact JSON: [stamps, fields, deleted]; a field is [stamp, rule, value, form, elements,
-    policy] without the usual ones at its end."""
+    """Compact JSON: [stamps, fields, deleted, floor]; a field is [stamp, rule, value, form,
+    elements, policy] without the usual ones at its end. There is mostly no floor."""
     table: dict[Stamp, int] = {}
 
     def index(stamp: Stamp | None) -> int:
         return -1 if stamp is None else table.setdefault(stamp, len(table))
 
     fields = {name: _pack_cell(cell, index) for name, cell in merged.fields.items()}
-    deleted = index(merged.deleted)
+    ends = [index(merged.deleted), *([index(merged.floor)] if merged.floor else [])]
     stamps = [[s.version, s.event, s.serial, s.set, int(s.final)] for s in table]
-    return json.dumps([stamps, fields, deleted], separators=(",", ":"), ensure_ascii=False).encode()
+    return json.dumps([stamps, fields, *ends], separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def _pack_cell(cell: Cell, index: Callable[[Stamp | None], int]) -> list[Json]:
@@ -197,7 +210,7 @@ def _pack_cell(cell: Cell, index: Callable[[Stamp | None], int]) -> list[Json]:
 
 def unpack_merged(data: bytes) -> Merged:
     """The inverse of `pack_merged`."""
-    table, fields, deleted = json.loads(data)
+    table, fields, deleted, *floor = json.loads(data)
     stamps = [Stamp(bool(final), v, event, number, n) for v, event, n, number, final in table]
 
     def stamp(index: int) -> Stamp | None:
@@ -215,7 +228,8 @@ def unpack_merged(data: bytes) -> Merged:
             {canonical(v): Element(v, bool(p), stamps[i]) for v, p, i in elements},
         )
 
-    return Merged({name: cell(packed) for name, packed in fields.items()}, stamp(deleted))
+    cells = {name: cell(packed) for name, packed in fields.items()}
+    return Merged(cells, stamp(deleted), stamp(floor[0]) if floor else None)
 
 
 # --- Delivered ⇄ bytes
@@ -234,6 +248,7 @@ _DELIVERED_KEYS = {
     "doubt": "d",
     "intended": "i",
     "baseline": "b",
+    "unheard": "u",
 }
 _NOTHING = Delivered()
 

@@ -6,7 +6,11 @@ and resources are percent-encoded, an id is the rest of the key and needs nothin
     c:m:R            string  generation (8 hex digits) + what the sources say (`pack_merged`)
     c:d:R            string  generation that the CRM is up to date with + `pack_delivered`
     c:from:R         set     serials of the events that went into the record, for replay
+    c:begun          hash    serial → set by which an event's words went into records, until the
+                             journal has noted it (`connector.journal`)
     c:refs:R         set     `r` of the records that refer to it
+    c:gone:<target>:<resource>
+                     set     ids of the deleted records of which nothing else is kept any more
     c:dirty:<target> zset    `r` → due time (ms): the truth about what is to be done
     c:lease:<target> hash    `r` → token|expiry (ms): who delivers it now
     c:leased:<target> zset   `r` → expiry (ms): how many are delivered now, of all workers together
@@ -35,7 +39,8 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from connector.flow import ADMIT, NOTE, Verdict
-from connector.model import Json, Micros, Name
+from connector.model import Micros, Name
+from connector.records.merge import aged
 from connector.records.state import (
     Delivered,
     Merged,
@@ -143,6 +148,10 @@ _READ_HALVES = """
 local function halves(R)
   return redis.call('GET', 'c:m:' .. R) or '', redis.call('GET', 'c:d:' .. R) or ''
 end
+local function is_gone(R)
+  local resource, id = string.match(R, '^([^:]*:[^:]*):(.*)$')
+  return redis.call('SISMEMBER', 'c:gone:' .. resource, id) == 1
+end
 local function held_until(target, r)
   -- nil: nobody holds it; else the end of the lease, which may be over
   local held = redis.call('HGET', 'c:lease:' .. target, r)
@@ -165,9 +174,9 @@ _COMMIT = Script(
     + ADMIT
     + _READ_HALVES
     + """
--- ARGV: token, lease ms ('' leases nothing), then per record:
+-- ARGV: token, lease ms ('' leases nothing), mapping set ('' notes nothing), then per record:
 --       target, r, expected, blob ('' unchanged), number of refs, of serials, refs, serials
-local token, lease_ms, at, answer = ARGV[1], tonumber(ARGV[2]), 3, {}
+local token, lease_ms, set, at, answer = ARGV[1], tonumber(ARGV[2]), ARGV[3], 4, {}
 while ARGV[at] do
   local target, r, expected, blob, refs, serials = ARGV[at], ARGV[at + 1], ARGV[at + 2],
     ARGV[at + 3], tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5])
@@ -176,9 +185,14 @@ while ARGV[at] do
   local generation = m == '' and '00000000' or string.sub(m, 1, 8)
   if generation ~= expected then
     answer[#answer + 1] = {1}
+  elseif m == '' and is_gone(R) then
+    answer[#answer + 1] = {0, generation, -1, d}
   else
     for i = 1, refs do redis.call('SADD', 'c:refs:' .. ARGV[at + 5 + i], r) end
-    for i = 1, serials do redis.call('SADD', 'c:from:' .. R, ARGV[at + 5 + refs + i]) end
+    for i = 1, serials do
+      redis.call('SADD', 'c:from:' .. R, ARGV[at + 5 + refs + i])
+      if set ~= '' then redis.call('HSETNX', 'c:begun', ARGV[at + 5 + refs + i], set) end
+    end
     local leased = false
     if blob ~= '' then
       generation = string.format('%08x', tonumber(generation, 16) + 1)
@@ -369,13 +383,40 @@ return 1
 _ENSURE = Script(
     ROOM
     + NOW_MS
+    + _READ_HALVES
     + """
 -- ARGV: target, r, blob: an empty record where there is none
+if is_gone(ARGV[1] .. ':' .. ARGV[2]) then return 0 end
 if redis.call('SETNX', 'c:m:' .. ARGV[1] .. ':' .. ARGV[2], '00000001' .. ARGV[3]) == 1 then
   redis.call('ZADD', 'c:dirty:' .. ARGV[1], now, ARGV[2])
   return 1
 end
 return 0
+"""
+)
+
+
+_AGE = Script(
+    ROOM
+    + """
+-- ARGV: target, resource, id, generation, m blob ('' of a deleted record), d blob.
+-- Forgets what a record holds, if nothing was said or is to be done about it since it was read
+local r = ARGV[2] .. ':' .. ARGV[3]
+local R = ARGV[1] .. ':' .. r
+if redis.call('GETRANGE', 'c:m:' .. R, 0, 7) ~= ARGV[4]
+  or redis.call('ZSCORE', 'c:dirty:' .. ARGV[1], r)
+  or redis.call('HEXISTS', 'c:lease:' .. ARGV[1], r) == 1
+  or redis.call('SISMEMBER', 'c:doubt:' .. ARGV[1], r) == 1
+  or redis.call('ZSCORE', 'c:dead', 'r' .. R)
+  or redis.call('EXISTS', 'c:from:' .. R) == 1 then return 0 end
+if ARGV[5] == '' then
+  redis.call('SADD', 'c:gone:' .. ARGV[1] .. ':' .. ARGV[2], ARGV[3])
+  redis.call('DEL', 'c:m:' .. R, 'c:d:' .. R, 'c:refs:' .. R)
+else
+  redis.call('SET', 'c:m:' .. R, ARGV[4] .. ARGV[5])
+  redis.call('SET', 'c:d:' .. R, ARGV[6])
+end
+return 1
 """
 )
 
@@ -393,17 +434,24 @@ def read(client: Redis, names: Sequence[Name]) -> list[State]:
 
 
 def commit(
-    client: Redis, writes: Sequence[Write], token: str, lease_seconds: float | None
+    client: Redis,
+    writes: Sequence[Write],
+    token: str,
+    lease_seconds: float | None,
+    set_number: int | None = None,
 ) -> list[Written]:
     """Store merges, mark the records dirty, and lease those that are free: one step for all.
 
-    `lease_seconds` None leases nothing. Answers in the order of `writes`.
+    `lease_seconds` None leases nothing. `set_number` is noted with the events until the journal has
+    what became of them, so that whoever finds one cut short knows by which set it was begun.
+    Answers in the order of `writes`.
     """
     if not writes:
         return []
     args: list[str | bytes | int] = [
         token,
         "" if lease_seconds is None else round(lease_seconds * 1000),
+        "" if set_number is None else set_number,
     ]
     for write in writes:
         blob = b"" if write.merged is None else pack_merged(write.merged)
@@ -452,10 +500,10 @@ def renew(client: Redis, lease: Lease, lease_seconds: float) -> bool:
     return bool(_RENEW(client, args))
 
 
-def intend(client: Redis, lease: Lease, payload: Json) -> bool:
-    """Write down what a create is about to send, so that whoever comes after a crash can make the
-    same call again or look for what it made. False when the lease is no longer ours."""
-    told = replace(lease.state.delivered, intended=payload, doubt=True)
+def intend(client: Redis, lease: Lease, told: Delivered) -> bool:
+    """Write down what is about to be sent, so that whoever comes after a crash can make the same
+    call again, look for what it made, and number the next one. False when the lease is no longer
+    ours."""
     blob = f"{told.generation:08x}".encode() + pack_delivered(told)
     name = lease.name
     args: list[str | bytes] = [quote(name.target, safe=""), member_of(name), lease.token, blob]
@@ -505,6 +553,35 @@ def ensure(client: Redis, name: Name) -> bool:
     """An empty record to be created in the CRM, where nothing is known of `name` yet."""
     args = [quote(name.target, safe=""), member_of(name), pack_merged(Merged())]
     return bool(_ENSURE(client, args))
+
+
+def age_out(client: Redis, state: State) -> bool:
+    """Forget what an old record holds, but not that it is in the CRM, its link there, or that it
+    was deleted. Only a record that is at rest, and whose events are kept no more; False when it
+    is not, or has moved on meanwhile."""
+    name, told = state.name, state.delivered
+    if told.dead or told.doubt or told.generation != state.generation:
+        return False
+    # Without digests every field told from now on goes out; those not told are the CRM's.
+    left = replace(told, digests={}, warnings=())
+    merged = b"" if state.merged.deleted else pack_merged(aged(state.merged))
+    args: list[str | bytes] = [quote(name.target, safe=""), quote(name.resource, safe=""), name.id]
+    args += [f"{state.generation:08x}", merged]
+    args += [f"{left.generation:08x}".encode() + pack_delivered(left)]
+    return bool(_AGE(client, args))
+
+
+def is_gone(client: Redis, name: Name) -> bool:
+    """Whether the record was deleted so long ago that only this is known of it."""
+    resource = f"{quote(name.target, safe='')}:{quote(name.resource, safe='')}"
+    return bool(client.sismember(f"{PREFIX}gone:{resource}", name.id))
+
+
+def scan(client: Redis, cursor: int, count: int) -> tuple[int, list[State]]:
+    """Some records in no order, and the cursor that goes on after them: 0 begins, and ends."""
+    start = len(f"{PREFIX}m:")
+    cursor, keys = client.scan(cursor, f"{PREFIX}m:*", count)
+    return int(cursor), read(client, [name_of(key[start:].decode()) for key in keys])
 
 
 def relink(client: Redis, page: int = 500) -> int:

@@ -291,6 +291,7 @@ class Conversation:
             number=plain.number,
             link=self.link,
             unknown=self._numbering.in_doubt,
+            unheard=self._numbering.unheard,
             status=plain.status,
             reason=plain.reason,
             answer=plain.answer,

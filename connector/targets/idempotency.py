@@ -3,15 +3,18 @@
 It covers target, record, number of the call, method, path and the body as sent. The number grows
 with every definite answer and stays after an unknown one, so a call that is repeated because nobody
 knows what became of it keeps its key, while a refused call that a person retries, or a value that
-comes back later, gets a new one. Correctness never rests on the key: few CRMs look at it.
+comes back later, gets a new one. It grows as well when the call differs from the last one that was
+not answered: of three calls that write a, b and a again, the third is not the first. Correctness
+never rests on the key: few CRMs look at it.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from hashlib import sha256
 
-from connector.model import Name
+from connector.model import Delivery, Name
 from connector.targets.answers import Judgement
 from connector.targets.calls import Outgoing
 
@@ -22,26 +25,56 @@ def key(name: Name, number: int, call: Outgoing) -> str:
     return sha256(json.dumps(head).encode() + b"\n" + (call.body or b"")).hexdigest()
 
 
-class Numbering:
-    """The numbers of the writes of one delivery, from the `number` of the next one on.
+def mark(call: Outgoing) -> str:
+    """Twelve hex digits that tell a call from others of the same record, whatever its number."""
+    head = json.dumps([call.method, call.path]).encode()
+    return sha256(head + b"\n" + (call.body or b"")).hexdigest()[:12]
 
-    `in_doubt`: the last write may have reached the CRM and was not answered.
+
+class Numbering:
+    """The numbers of the writes of one delivery, from that of the `order`'s next one on.
+
+    `in_doubt`: the last write may have reached the CRM and was not answered. `unheard` is the mark
+    of the last unanswered call, from this delivery or from one before; while there is a doubt
+    `write_down` is told of each call's number and mark before it is made, so that they outlive a
+    crash. What it raises comes out.
     """
 
-    def __init__(self, name: Name, number: int) -> None:
-        self.name = name
-        self.number = number
+    def __init__(
+        self, order: Delivery, write_down: Callable[[int, str], None] | None = None
+    ) -> None:
+        self.name = order.name
+        self.number = order.number
         self.in_doubt = False
+        self.unheard = order.unheard
+        self._doubted = order.in_doubt
+        self._write_down = write_down
+        self._current = ""
+        self._written = ""
 
     def key(self, call: Outgoing) -> str:
         """The key that the call carries now."""
+        self._current = mark(call)
+        if self.unheard and self.unheard != self._current:
+            self.number += 1
+        if self._doubted or self.unheard:
+            self.unheard = self._current
+            self._keep()
         return key(self.name, self.number, call)
+
+    def _keep(self) -> None:
+        line = f"{self.number} {self.unheard}"
+        if self._write_down and line != self._written:
+            self._write_down(self.number, self.unheard)
+            self._written = line
 
     def note(self, judgement: Judgement) -> None:
         """A write was tried."""
         if judgement.definite:
             self.number += 1
+            self.unheard = ""
             # What a repeat was refused with says nothing of the try before it.
             self.in_doubt = self.in_doubt and judgement.meaning != "done"
         elif judgement.unknown:
             self.in_doubt = True
+            self.unheard = self._current

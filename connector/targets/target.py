@@ -47,17 +47,20 @@ class Target:
         http: Http,
         before_call: Callable[[], None],
         intent: Callable[[Json], None] | None = None,
+        numbered: Callable[[int, str], None] | None = None,
     ) -> Outcome:
         """Brings one record in the CRM up to date. A plain delivery will do for an `Delivery`.
 
         `before_call` runs before every HTTP try, so that a lease can be made to outlast it
         (`timeout` seconds). `intent` is told of every create just before it is made, so that it
         can be written down; what it was told comes back as `Delivery.intended` should nobody know
-        what became of that create. What these two raise comes out. Nothing else is raised,
+        what became of that create. `numbered` is told of a call's number and mark before it is
+        made, while it is not known what became of an earlier one: they come back as
+        `Delivery.number` and `Delivery.unheard`. What these raise comes out. Nothing else is raised,
         whatever the CRM does.
         """
         resource = self.config.resource(delivery.name.resource)
-        numbering = Numbering(delivery.name, delivery.number)
+        numbering = Numbering(delivery, numbered)
         line = Line(self._crm, http, before_call, numbering)
         talk = Conversation(line, resource, delivery, numbering, intent)
         if delivery.action == "delete":

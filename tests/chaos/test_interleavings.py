@@ -709,6 +709,15 @@ BY_HAND: dict[str, list[Step]] = {
         ("deliver", {"worker": "A", "fates": [UNHEARD, "422"]}),
         ("event", {"record": "1", "fields": {"a": 0}}),
     ],
+    "a value that returns is another call than the one before it": [
+        ("event", {"record": "1", "fields": {"a": 2}}),
+        ("deliver", {"worker": "A", "fates": ["done"]}),
+        ("event", {"record": "1", "fields": {"a": 0}}),
+        ("deliver", {"worker": "A", "fates": [UNHEARD]}),
+        ("event", {"record": "1", "fields": {"a": 1}}),
+        ("deliver", {"worker": "A", "fates": [UNHEARD]}),
+        ("event", {"record": "1", "fields": {"a": 0}}),
+    ],
     "as many leases as calls are allowed die with their holder": [
         ("event", {"record": "1", "fields": {"a": 0}}),
         ("event", {"record": "2", "fields": {"a": 0}}),

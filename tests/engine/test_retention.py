@@ -78,3 +78,104 @@ def test_queued_events_and_dead_letters_are_never_forgotten(client: Redis) -> No
     journal.claim(client, "w", "", 0, [(unmapped, claim)])
     assert retention.forget(client, Retention(days=30, events=1)) == 1
     assert kept(client) == {"e1", "u"}
+
+
+# --- records
+
+
+RECORDS = Retention(days=30, events=100, records=60)
+
+
+def forget_all(client: Redis, kept: Retention = RECORDS) -> int:
+    retention.forget(client, kept)
+    cursor, forgotten = retention.forget_records(client, kept)
+    while cursor:
+        cursor, more = retention.forget_records(client, kept, cursor)
+        forgotten += more
+    return forgotten
+
+
+def deliver(client: Redis, name: Name, change: Change, age_days: float, serial: int) -> None:
+    """A change of that age, merged and taken by the CRM."""
+    state = store.read(client, [name])[0]
+    event = Event("s", "caresoft", f"d{serial}", "k", b"{}", NOW - int(age_days * DAY))
+    merged = merge(state.merged, change, stamp_of(change, event, serial, 1))
+    write = Write(name, state.generation, None if merged is state.merged else merged)
+    lease = store.commit(client, [write], "w/1", 15.0)[0].lease
+    if lease is None:
+        return
+    gone = merged.deleted is not None
+    told = replace(
+        lease.state.delivered,
+        generation=lease.state.generation,
+        exists=not gone,
+        gone=gone,
+        link=None if gone else "L7",
+        digests=dict.fromkeys(merged.fields, "x"),
+    )
+    store.release(client, [Release(lease, told)])
+
+
+def upsert(name: Name, **fields: object) -> Change:
+    return Change("upsert", name.target, name.resource, name.id, None, fields=fields)
+
+
+def delete(name: Name) -> Change:
+    return Change("delete", name.target, name.resource, name.id, None)
+
+
+ONE = Name("crm", "tickets", "a:1")
+
+
+def test_an_old_record_is_forgotten_but_not_its_link(client: Redis) -> None:
+    deliver(client, ONE, upsert(ONE, a=1), 90, 1)
+    assert forget_all(client) == 1
+    state = store.read(client, [ONE])[0]
+    assert (state.merged.fields, state.delivered.digests) == ({}, {})
+    assert (state.delivered.exists, state.delivered.link) == (True, "L7")
+    assert forget_all(client) == 0
+
+
+def test_records_are_kept_for_ever_unless_told_otherwise(client: Redis) -> None:
+    deliver(client, ONE, upsert(ONE, a=1), 900, 1)
+    assert forget_all(client, Retention(days=30, events=100)) == 0
+    assert "a" in store.read(client, [ONE])[0].merged.fields
+
+
+def test_a_record_lately_spoken_of_is_kept(client: Redis) -> None:
+    deliver(client, ONE, upsert(ONE, a=1), 90, 1)
+    deliver(client, ONE, upsert(ONE, b=1), 10, 2)
+    assert forget_all(client) == 0
+
+
+def test_a_record_whose_event_is_still_kept_is_kept(client: Redis) -> None:
+    deliver(client, ONE, upsert(ONE, a=1), 90, 1)
+    client.sadd(f"c:from:{store.key_of(ONE)}", 1)
+    assert forget_all(client) == 0
+
+
+def test_a_record_that_waits_is_kept(client: Redis) -> None:
+    deliver(client, ONE, upsert(ONE, a=1), 90, 1)
+    store.touch(client, [ONE])
+    assert forget_all(client) == 0
+
+
+def test_what_is_older_than_a_forgotten_record_counts_no_more(client: Redis) -> None:
+    deliver(client, ONE, upsert(ONE, a=1), 90, 1)
+    forget_all(client)
+    deliver(client, ONE, upsert(ONE, a=0), 95, 2)
+    assert store.read(client, [ONE])[0].merged.fields == {}
+    deliver(client, ONE, upsert(ONE, a=2), 1, 3)
+    assert store.read(client, [ONE])[0].merged.fields["a"].current() == 2
+
+
+def test_a_deleted_record_that_was_forgotten_never_comes_back(client: Redis) -> None:
+    deliver(client, ONE, upsert(ONE, a=1), 95, 1)
+    deliver(client, ONE, delete(ONE), 90, 2)
+    assert forget_all(client) == 1
+    assert not client.exists(f"c:m:{store.key_of(ONE)}", f"c:d:{store.key_of(ONE)}")
+    assert store.is_gone(client, ONE)
+    deliver(client, ONE, upsert(ONE, a=2), 1, 3)
+    assert not store.ensure(client, ONE)
+    assert store.read(client, [ONE])[0].generation == 0
+    assert not client.zcard("c:dirty:crm")

@@ -27,7 +27,7 @@ def cut_short(office: Office) -> Entry:
     office.send(1, 5)
     entries = journal.load(office.client, [journal.count(office.client)])
     assemble.reconciler(office.config, office.client).merge(entries)
-    return journal.load(office.client, [entries[0].serial])[0]
+    return journal.begun(office.client, journal.load(office.client, [entries[0].serial])[0])
 
 
 def test_an_event_cut_short_under_one_set_is_whole_under_the_next(office: Office) -> None:
@@ -38,7 +38,7 @@ def test_an_event_cut_short_under_one_set_is_whole_under_the_next(office: Office
     assert entry.state == "queued"
     office.write("tickets.yaml", rule(a="{value: 2}"))
     number = office.put()
-    outcome = replay(office).resume(entry, 1)
+    outcome = replay(office).resume(entry)
     assert (outcome.state, outcome.set_number) == ("merged", number)
     # An older event was merged by set 1, and what it said then comes back.
     record = office.record("tickets", "1")
@@ -46,6 +46,18 @@ def test_an_event_cut_short_under_one_set_is_whole_under_the_next(office: Office
     assert office.values("tickets", "1") == {"a": 2, "b": 1}
     assert office.values("copies", "1") == {"c": 1}
     assert [t.name.resource for t in outcome.touched] == ["tickets"]
+
+
+def test_a_worker_ends_what_another_began_under_the_set_before(office: Office) -> None:
+    office.write("tickets.yaml", TWO_RECORDS)
+    assemble.ensure_in_force(office.config, office.client)
+    cut_short(office)
+    office.write("tickets.yaml", rule(a="{value: 2}"))
+    office.put()
+    office.work()
+    assert office.values("tickets", "1") == {"a": 2}
+    assert office.values("copies", "1") == {}
+    assert not office.client.exists("c:begun")
 
 
 def test_an_event_cut_short_that_fails_under_the_next_set_leaves_nothing_behind(
@@ -56,7 +68,7 @@ def test_an_event_cut_short_that_fails_under_the_next_set_leaves_nothing_behind(
     entry = cut_short(office)
     office.write("tickets.yaml", rule(a="integer(ticket.nothing || 'x')"))
     office.put()
-    assert replay(office).resume(entry, 1).state == "dead"
+    assert replay(office).resume(entry).state == "dead"
     assert office.values("tickets", "1") == {}
     assert office.values("copies", "1") == {}
 
