@@ -56,8 +56,8 @@ class Target:
         can be written down; what it was told comes back as `Delivery.intended` should nobody know
         what became of that create. `numbered` is told of a call's number and mark before it is
         made, while it is not known what became of an earlier one: they come back as
-        `Delivery.number` and `Delivery.unheard`. What these raise comes out. Nothing else is raised,
-        whatever the CRM does.
+        `Delivery.number` and `Delivery.unheard`. What these raise comes out. Nothing else is
+        raised, whatever the CRM does.
         """
         resource = self.config.resource(delivery.name.resource)
         numbering = Numbering(delivery, numbered)
