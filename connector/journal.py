@@ -30,7 +30,7 @@ import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any, Literal
 
@@ -49,11 +49,18 @@ JOB = "connector.jobs.event"
 JOB_TIMEOUT = 180
 """Seconds that a stock RQ worker lets a job run."""
 
+RQ_TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
+"""How RQ writes times, always in UTC."""
+
 HEADER = 6
 """How many hex digits say how long a header is."""
 
 CLAIM_SECONDS = 60
 """How long RQ believes in a claim that is not renewed; the sweep returns it long before."""
+
+STRANGER_SECONDS = 12.0
+"""How long a stock RQ worker may take to merge an event before another does it as well. Such a
+worker shows no sign of life while it works, and merging twice is harmless."""
 
 EventState = Literal["queued", "merged", "unmapped", "dead"]
 """What is written down. Whether a merged event is `done` or still `waiting` is told by the records
@@ -204,14 +211,18 @@ return #ARGV - 1
 
 _ENQUEUE = Script(
     """
--- ARGV: rq's time, then per event: serial, job id, data: a job for an event that has none, and
--- that nobody has finished since it was looked at
-local pushed = 0
+-- ARGV: rq's time, then per event: serial, job id, data: a job for an event that has none at work,
+-- and that nobody has finished since it was looked at
+local pushed, wip = 0, 'rq:wip:connector'
 for at = 2, #ARGV, 3 do
   local serial, job, data = unpack(ARGV, at, at + 2)
-  local status = redis.call('HGET', 'rq:job:' .. job, 'status')
-  if redis.call('SISMEMBER', 'c:queued', serial) == 1 and status ~= 'queued'
-    and status ~= 'started' then
+  local t = redis.call('HMGET', 'rq:job:' .. job, 'status', 'worker_name')
+  local ours = t[2] and redis.call('EXISTS', 'c:worker:' .. t[2]) == 1
+  if redis.call('SISMEMBER', 'c:queued', serial) == 1 and t[1] ~= 'queued'
+    and not (t[1] == 'started' and ours) then
+    for _, member in ipairs(t[1] == 'started' and redis.call('ZRANGE', wip, 0, -1) or {}) do
+      if string.sub(member, 1, #job + 1) == job .. ':' then redis.call('ZREM', wip, member) end
+    end
     redis.call('HSET', 'rq:job:' .. job, 'data', data, 'event', serial, 'origin', 'connector',
       'status', 'queued', 'created_at', ARGV[1], 'enqueued_at', ARGV[1],
       'timeout', TIMEOUT, 'result_ttl', 0)
@@ -347,17 +358,25 @@ def enqueue(client: Redis, entries: Sequence[Entry]) -> int:
     return int(_ENQUEUE(client, args))
 
 
-def lost(client: Redis, limit: int = 1000) -> list[Entry]:
-    """Events that nobody has merged and whose job is neither queued nor started."""
-    found = []
+def lost(client: Redis, limit: int = 500) -> list[Entry]:
+    """Events that nobody has merged and whose job is neither queued nor started, or was started
+    long ago by a stock RQ worker; among `limit` that nobody has merged, whichever they are."""
     serials = [int(member) for member in client.srandmember(f"{PREFIX}queued", limit) or []]
-    for entry in load(client, serials):
+    entries = headers(client, serials)
+    pipe = client.pipeline(transaction=False)
+    for entry in entries:
+        job = job_id(entry.event.source, entry.event.id)
+        pipe.hmget(f"rq:job:{job}", "status", "worker_name", "started_at")
+    before = (datetime.now(UTC) - timedelta(seconds=STRANGER_SECONDS)).strftime(RQ_TIME)
+    found = []
+    for entry, (status, worker, started) in zip(entries, pipe.execute(), strict=True):
         if entry.state != "queued":
             client.srem(f"{PREFIX}queued", entry.serial)
-            continue
-        job = job_id(entry.event.source, entry.event.id)
-        status = client.hget(f"rq:job:{job}", "status")
-        if status not in (b"queued", b"started"):
+        elif status == b"started":
+            ours = client.exists(f"{PREFIX}claims:{(worker or b'').decode()}")
+            if not ours and (started or b"").decode() <= before:
+                found.append(entry)
+        elif status != b"queued":
             found.append(entry)
     return found
 
@@ -549,4 +568,4 @@ def _job_data(event: Event) -> bytes:
 
 
 def _rq_time() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return datetime.now(UTC).strftime(RQ_TIME)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,22 @@ def test_a_stock_worker_brings_events_the_whole_way(idle: System) -> None:
     assert set(idle.rows("tickets")) == {"1", "2", "3"}
     queue = Queue("connector", connection=connect(idle.redis.url), serializer=JSONSerializer)
     assert (len(queue), queue.failed_job_registry.count) == (0, 0)
+
+
+def test_what_a_killed_stock_worker_held_is_done_by_ours(idle: System) -> None:
+    """Killed with -9 just after it took the job: nobody hears of it any more."""
+    idle.send("caresoft", ticket(1, T0))
+    client = connect(idle.redis.url)
+    wait_for(lambda: client.exists("c:set:current"), "mappings in force")
+    job = client.lpop("rq:queue:connector").decode()
+    started = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    held = {"status": "started", "worker_name": "stock", "started_at": started}
+    client.hset(f"rq:job:{job}", mapping=held)
+    client.zadd("rq:wip:connector", {f"{job}:1": time.time() + 180})
+    idle.start_worker()
+    assert idle.wait_until_settled(1) == {"done": 1}
+    assert client.zcard("rq:wip:connector") == 0
+    assert not client.exists(f"rq:job:{job}")
 
 
 def test_jobs_enqueued_by_rq_are_run_by_our_worker_and_strangers_fail_by_name(
