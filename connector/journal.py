@@ -484,10 +484,12 @@ def in_hand(client: Redis) -> set[bytes]:
 
 # --- how an entry is written down
 
+_compact = json.JSONEncoder(separators=(",", ":")).encode
+
 
 def _header(entry: Entry) -> bytes:
     event = entry.event
-    text = json.dumps(
+    text = _compact(
         [
             entry.state,
             event.source,
@@ -499,8 +501,7 @@ def _header(entry: Entry) -> bytes:
             [[t.name.target, t.name.resource, t.name.id, t.generation] for t in entry.touched],
             _problem_json(entry.problem),
             [_problem_json(warning) for warning in entry.warnings[:20]],
-        ],
-        separators=(",", ":"),
+        ]
     ).encode()
     return b"%06x" % len(text) + text
 

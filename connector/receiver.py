@@ -7,20 +7,21 @@ makes an answer late: after one failure events go to the spool until a probe fin
 
 from __future__ import annotations
 
+import json
 import logging
 import sqlite3
 import threading
 import time
 from collections.abc import Mapping, Sequence
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, request
 from redis.exceptions import RedisError
 
 from connector import journal
 from connector.errors import BadSignature, NotJson, SenderError, TooLarge, UnknownSource
 from connector.metrics import Counters
 from connector.model import Event
-from connector.redisdb import Redis
+from connector.redisdb import PerThread, Redis
 from connector.sources.base import Source
 from connector.spool import Spool, SpoolFull
 
@@ -39,6 +40,7 @@ class Intake:
 
     def __init__(self, client: Redis, spool: Spool | None, counters: Counters) -> None:
         self.client = client
+        self._near = PerThread(client)
         self.spool = spool
         self.counters = counters
         self._spooling = spool is not None and len(spool) > 0
@@ -51,7 +53,7 @@ class Intake:
         """
         if self.spool is None or not self._spooling:
             try:
-                return journal.store(self.client, events)
+                return journal.store(self._near.client(), events)
             except RedisError as error:
                 if self.spool is None:
                     raise
@@ -164,6 +166,4 @@ def _body(most_bytes: int) -> bytes:
 
 
 def _answer(status: int, **body: object) -> Response:
-    response = jsonify(body)
-    response.status_code = status
-    return response
+    return Response(json.dumps(body) + "\n", status, mimetype="application/json")

@@ -220,7 +220,8 @@ class Reconciler:
     def decide(self, leases: Sequence[Lease]) -> list[Plan]:
         """What there is to do about each record, as those that it refers to stand. Reads only."""
         wanted = {name for lease in leases for name in references(lease.state)}
-        links = {state.name: self._link(state) for state in store.read(self.client, sorted(wanted))}
+        told = store.told(self.client, sorted(wanted))
+        links = {name: self._link(name, delivered) for name, delivered in told.items()}
         return [plan(lease, links, self._manners(lease.name)) for lease in leases]
 
     def _manners(self, name: Name) -> Manners:
@@ -232,14 +233,13 @@ class Reconciler:
         _, mapping_set = self.in_force.get(self.client)
         return Manners(replaces, readable, mapping_set.fields_of(name.target, name.resource))
 
-    def _link(self, state: State) -> str | int | None:
+    def _link(self, name: Name, told: Delivered) -> str | int | None:
         """The id by which other records refer to this one in the CRM; None until it is there."""
-        told = state.delivered
         if not told.exists:
             return None
-        if self.resource(state.name).crm_id:
+        if self.resource(name).crm_id:
             return told.link
-        return self.targets[state.name.target].external_id(state.name.resource, state.name.id)
+        return self.targets[name.target].external_id(name.resource, name.id)
 
     def resource(self, name: Name) -> ResourceConfig:
         """How the CRM takes records like this one."""

@@ -6,7 +6,10 @@ spools, a worker backs off, the command line says so). Values are bytes and opaq
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Sequence
+from hashlib import sha1
 from typing import Any, TypeAlias
 
 import redis
@@ -14,6 +17,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import (
     BusyLoadingError,
     ConnectionError,
+    NoScriptError,
     OutOfMemoryError,
     ReadOnlyError,
     TimeoutError,
@@ -46,18 +50,45 @@ def connect(url: str, *, timeout: float = 5.0) -> Redis:
     )
 
 
+class PerThread:
+    """For each thread a client on a connection of its own: without a pool's bookkeeping, which
+    costs two system calls a command. A connection that was quiet for long is made anew, for the
+    server may have closed it."""
+
+    QUIET_SECONDS = 20.0
+
+    def __init__(self, client: Redis) -> None:
+        self._pool = client.connection_pool
+        self._own = threading.local()
+
+    def client(self) -> Redis:
+        """This thread's client. Raises RedisError when there is no connection to be had."""
+        own, now = self._own, time.monotonic()
+        if not hasattr(own, "client"):
+            own.client = redis.Redis(connection_pool=self._pool, single_connection_client=True)
+        elif now - own.used > self.QUIET_SECONDS:
+            own.client.connection.disconnect()
+        own.used = now
+        return own.client
+
+
 class Script:
     """A Lua script, run by its hash; loaded again when Redis has forgotten it (after a restart)."""
 
-    __slots__ = ("_text",)
+    __slots__ = ("_hash", "_text")
 
     def __init__(self, text: str) -> None:
         # Redis 6.2 replicates whole scripts unless told to replicate their effects, and then
         # refuses writes after TIME; Redis 7 always replicates effects and ignores the call.
         self._text = "redis.replicate_commands()\n" + text
+        self._hash = sha1(self._text.encode(), usedforsecurity=False).hexdigest()
 
     def __call__(self, client: Redis, args: Sequence[Any]) -> Any:
-        return client.register_script(self._text)(keys=[], args=args)
+        try:
+            return client.evalsha(self._hash, 0, *args)
+        except NoScriptError:
+            client.script_load(self._text)
+            return client.evalsha(self._hash, 0, *args)
 
 
 NOW_MS = """

@@ -57,6 +57,11 @@ MISSING_AFTER = 10.0
 STOP_WITHIN = 25.0
 """Seconds to finish what is in flight after SIGTERM; platforms kill at 30."""
 
+ROUND_SECONDS = 0.015
+"""How far apart rounds begin while events trickle in and senders are free: what gathers meanwhile
+shares the cost of a round. The first event after a quiet time, a backlog and senders in want of
+work wait for nothing."""
+
 IDLE_SECONDS = 1.0
 BUSY_POLL_SECONDS = 0.01
 PROBE_POLL_SECONDS = 0.5
@@ -114,6 +119,7 @@ class Worker:
         self._tasks = itertools.count()
         self._probe_at = 0.0
         self._prepared = False
+        self._backlog = False
         self._stopping = threading.Event()
         self._ended = threading.Event()
 
@@ -163,19 +169,26 @@ class Worker:
             try:
                 if not self._prepared:
                     self._prepare()
+                began = time.monotonic()
                 idle_until = self._round()
                 pause = 0.2
-                if idle_until is None:
-                    continue
-                if burst and self._nothing_left(idle_until):
-                    return
-                self._wait(idle_until)
+                if idle_until is not None:
+                    if burst and self._nothing_left(idle_until):
+                        return
+                    self._wait(idle_until)
+                self._gather(began)
             except RedisError as error:
                 log.warning("Redis is away (%s); trying again in %.1f s", error, pause)
                 self._prepared = False
                 self._stopping.wait(pause)
                 pause = min(pause * 2, 5.0)
         self._wind_up()
+
+    def _gather(self, began: float) -> None:
+        """Let the next round have more to do than one event; not while anybody waits for it."""
+        rest = began + ROUND_SECONDS - time.monotonic()
+        if rest > 0 and not self._backlog and self._free() >= self.threads / 4:
+            time.sleep(rest)
 
     def _round(self) -> float | None:
         """One round. None when there is more to do at once, else when (monotonic) to look again."""
@@ -191,6 +204,7 @@ class Worker:
                 hand.claims.extend([adopted] if adopted else [])
         leases: list[Lease] = []
         claims = len(hand.claims)
+        self._backlog = claims >= BATCH
         if claims:
             token = f"{self.name}/{secrets.token_hex(4)}"
             # A job that outlived its event's merging runs no more.

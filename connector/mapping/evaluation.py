@@ -4,11 +4,17 @@ The interpreter is the jmespath library's, with our functions beside JMESPath's 
 differences: numbers and booleans are never equal (`[1] == [true]`), and comparing a text with a
 number by `<` gives null, as the specification says and the library does not.
 
+The kinds of nodes that mappings mostly consist of are compiled into functions, once for each
+expression; the rest is left to the library's interpreter, which walks the tree for each document.
+
 Invariant: it returns JSON or raises `EvaluationFailed`; what `expressions` has compiled has no
 other way to end, and takes time and memory in proportion to the document.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
 from jmespath import visitor
 
@@ -40,13 +46,31 @@ def evaluate(expression: Expression, document: Json, context: Context) -> Json:
                 return None
             value = value.get(name)
         return value
-    return evaluate_node(expression.tree, document, context)
+    program = _PROGRAMS.get(expression.text)
+    if program is None:
+        program = _compile(expression.tree)
+        if len(_PROGRAMS) >= _MOST_PROGRAMS:
+            _PROGRAMS.clear()
+        _PROGRAMS[expression.text] = program
+    return _run(program, document, context)
 
 
 def evaluate_node(node: Node, document: Json, context: Context) -> Json:
     """The value of a part of an expression. Raises EvaluationFailed."""
+    return _run(_compile(node), document, context)
+
+
+Program: TypeAlias = Callable[[Context, Json], Json]
+
+_PROGRAMS: dict[str, Program] = {}
+"""By the text of their expression, which is all that they depend on."""
+
+_MOST_PROGRAMS = 20_000
+
+
+def _run(program: Program, document: Json, context: Context) -> Json:
     try:
-        return _Interpreter(context).visit(node, document)
+        return program(context, document)
     except (ArithmeticError, ValueError, TypeError, RecursionError, MemoryError) as error:
         if isinstance(error, EvaluationFailed):
             raise
@@ -86,6 +110,109 @@ class _Interpreter(visitor.TreeInterpreter):  # type: ignore[misc]
             return core_functions.call(name, arguments)
         except FunctionError as error:
             raise EvaluationFailed(str(error), node["start"]) from error
+
+
+# --- nodes as functions
+
+
+def _compile(node: Node) -> Program:
+    make = _PROGRAM_OF.get(node["type"])
+    return make(node) if make else lambda context, value: _Interpreter(context).visit(node, value)
+
+
+def _field(node: Node) -> Program:
+    name = node["value"]
+    return lambda context, value: value.get(name) if isinstance(value, dict) else None
+
+
+def _literal(node: Node) -> Program:
+    literal = node["value"]
+    return lambda context, value: literal
+
+
+def _current(node: Node) -> Program:
+    return lambda context, value: value
+
+
+def _one_after_the_other(node: Node) -> Program:
+    steps = [_compile(child) for child in node["children"]]
+    if len(steps) == 2:
+        first, then = steps
+        return lambda context, value: then(context, first(context, value))
+
+    def program(context: Context, value: Json) -> Json:
+        for step in steps:
+            value = step(context, value)
+        return value
+
+    return program
+
+
+def _function(node: Node) -> Program:
+    name, start = node["value"], node["start"]
+    arguments = [_compile(child) for child in node["children"]]
+    own = FUNCTIONS.get(name)
+
+    def program(context: Context, value: Json) -> Json:
+        given = [argument(context, value) for argument in arguments]
+        try:
+            return own.call(context, given) if own else core_functions.call(name, given)
+        except FunctionError as error:
+            raise EvaluationFailed(str(error), start) from error
+
+    return program
+
+
+def _or(node: Node) -> Program:
+    left, right = map(_compile, node["children"])
+
+    def program(context: Context, value: Json) -> Json:
+        found = left(context, value)
+        return right(context, value) if _is_false(found) else found
+
+    return program
+
+
+def _and(node: Node) -> Program:
+    left, right = map(_compile, node["children"])
+
+    def program(context: Context, value: Json) -> Json:
+        found = left(context, value)
+        return found if _is_false(found) else right(context, value)
+
+    return program
+
+
+def _equality(node: Node) -> Program:
+    left, right = map(_compile, node["children"])
+    wanted = node["value"] == "eq"
+    return lambda context, value: same(left(context, value), right(context, value)) is wanted
+
+
+def _comparator(node: Node) -> Program:
+    if node["value"] in ("eq", "ne"):
+        return _equality(node)
+    return lambda context, value: _Interpreter(context).visit(node, value)
+
+
+def _is_false(value: Json) -> bool:
+    """As JMESPath has it: null, false, '', [] and {}."""
+    return value is None or value is False or value in ("", [], {})
+
+
+_PROGRAM_OF: Mapping[str, Callable[[Node], Program]] = {
+    "field": _field,
+    "literal": _literal,
+    "current": _current,
+    "identity": _current,
+    "subexpression": _one_after_the_other,
+    "index_expression": _one_after_the_other,
+    "pipe": _one_after_the_other,
+    "function_expression": _function,
+    "or_expression": _or,
+    "and_expression": _and,
+    "comparator": _comparator,
+}
 
 
 _VISITS = {

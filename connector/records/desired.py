@@ -7,16 +7,13 @@ only when the record that it names is in the CRM.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from connector.model import Delivery, Delta, Json, Name, Ref
 from connector.records.state import Delivered, digest
 from connector.records.store import Lease, State
-
-LinkOf = Callable[[State], "str | int | None"]
-"""The id by which the CRM knows a record that it has; None while it does not have it."""
 
 
 @dataclass(frozen=True, slots=True)

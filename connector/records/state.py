@@ -14,7 +14,7 @@ fields refer to them by index, for most fields of a record come from the same fe
 from __future__ import annotations
 
 import json
-from base64 import b64encode
+from binascii import b2a_base64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -163,16 +163,19 @@ class Delivered:
     unheard: str = ""
 
 
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
+_compact = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
+
 def canonical(value: Json) -> str:
     """Text that is equal for equal JSON: sorted keys, no blanks."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return _canonical(value)
 
 
 def digest(value: Json) -> str:
     """Forty-eight bits of a delivered value: enough to see that it changed, in eight letters."""
-    return b64encode(
-        sha256(canonical(value).encode("utf-8", "surrogatepass")).digest()[:6]
-    ).decode()
+    text = _canonical(value).encode("utf-8", "surrogatepass")
+    return b2a_base64(sha256(text).digest()[:6], newline=False).decode()
 
 
 # --- Merged ⇄ bytes
@@ -193,7 +196,7 @@ def pack_merged(merged: Merged) -> bytes:
     fields = {name: _pack_cell(cell, index) for name, cell in merged.fields.items()}
     ends = [index(merged.deleted), *([index(merged.floor)] if merged.floor else [])]
     stamps = [[s.version, s.event, s.serial, s.set, int(s.final)] for s in table]
-    return json.dumps([stamps, fields, *ends], separators=(",", ":"), ensure_ascii=False).encode()
+    return _compact([stamps, fields, *ends]).encode()
 
 
 def _pack_cell(cell: Cell, index: Callable[[Stamp | None], int]) -> list[Json]:
@@ -256,14 +259,14 @@ _NOTHING = Delivered()
 def pack_delivered(delivered: Delivered) -> bytes:
     """Compact JSON of what differs from a record that was never delivered."""
     packed: dict[str, Json] = {
-        key: getattr(delivered, name)
+        key: value
         for name, key in _DELIVERED_KEYS.items()
-        if getattr(delivered, name) != getattr(_NOTHING, name)
+        if (value := getattr(delivered, name)) != getattr(_NOTHING, name)
     }
     if delivered.dead:
         dead = delivered.dead
         packed["x"] = [dead.reason, dead.status, dead.answer, dead.since, dead.attempts]
-    return json.dumps(packed, separators=(",", ":"), ensure_ascii=False).encode()
+    return _compact(packed).encode()
 
 
 def unpack_delivered(generation: int, data: bytes) -> Delivered:

@@ -35,6 +35,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -55,14 +56,20 @@ CALLS_KEPT = 10_000
 RELINK_AT_ONCE = 200
 
 
+@lru_cache(maxsize=1024)
+def _part(name: str) -> str:
+    """The name of a target or a resource as a part of a key."""
+    return quote(name, safe="")
+
+
 def key_of(name: Name) -> str:
     """`R`: the record's part of its keys."""
-    return f"{quote(name.target, safe='')}:{member_of(name)}"
+    return f"{_part(name.target)}:{member_of(name)}"
 
 
 def member_of(name: Name) -> str:
     """`r`: the record within its target."""
-    return f"{quote(name.resource, safe='')}:{name.id}"
+    return f"{_part(name.resource)}:{name.id}"
 
 
 def name_of(key: str) -> Name:
@@ -433,6 +440,15 @@ def read(client: Redis, names: Sequence[Name]) -> list[State]:
     ]
 
 
+def told(client: Redis, names: Sequence[Name]) -> dict[Name, Delivered]:
+    """What the CRM was told of each of the records."""
+    blobs = client.mget([f"{PREFIX}d:{key_of(name)}" for name in names]) if names else []
+    return {
+        name: unpack_delivered(int(blob[:8], 16), blob[8:]) if blob else Delivered()
+        for name, blob in zip(names, blobs, strict=True)
+    }
+
+
 def commit(
     client: Redis,
     writes: Sequence[Write],
@@ -480,11 +496,11 @@ def lease_due(
     """
     next_due, *parts = _DUE(
         client,
-        [quote(target, safe=""), limit, token, round(lease_seconds * 1000), int(probing)],
+        [_part(target), limit, token, round(lease_seconds * 1000), int(probing)],
     )
     leases = []
     for member, merged, delivered, doubt in zip(*[iter(parts)] * 4, strict=True):
-        name = name_of(f"{quote(target, safe='')}:{member.decode()}")
+        name = name_of(f"{_part(target)}:{member.decode()}")
         leases.append(Lease(_state(name, merged, delivered), token, bool(doubt)))
     return leases, None if next_due < 0 else next_due * 1000
 
@@ -506,7 +522,7 @@ def intend(client: Redis, lease: Lease, told: Delivered) -> bool:
     ours."""
     blob = f"{told.generation:08x}".encode() + pack_delivered(told)
     name = lease.name
-    args: list[str | bytes] = [quote(name.target, safe=""), member_of(name), lease.token, blob]
+    args: list[str | bytes] = [_part(name.target), member_of(name), lease.token, blob]
     return bool(_INTEND(client, args))
 
 
@@ -522,7 +538,7 @@ def release(client: Redis, releases: Sequence[Release]) -> list[bool]:
         if item.lease.doubt and (item.due_in is not None or told.dead):
             told = replace(told, doubt=True)  # the lease's doubt outlives it until a success
         blob = f"{told.generation:08x}".encode() + pack_delivered(told)
-        args += [quote(name.target, safe=""), member_of(name), item.lease.token]
+        args += [_part(name.target), member_of(name), item.lease.token]
         args += [f"{generation:08x}", blob]
         args += ["" if item.due_in is None else round(item.due_in * 1000)]
         args += [round(item.hold * 1000), int(item.relink), "x" if item.delivered.dead else ""]
@@ -534,7 +550,7 @@ def release(client: Redis, releases: Sequence[Release]) -> list[bool]:
 def touch(client: Redis, names: Sequence[Name]) -> None:
     """Make records due at once, as something new would; the dead among them too."""
     for name in names:
-        _TOUCH(client, [quote(name.target, safe=""), member_of(name)])
+        _TOUCH(client, [_part(name.target), member_of(name)])
         client.zrem(f"{PREFIX}dead", f"r{key_of(name)}")
 
 
@@ -545,13 +561,13 @@ def settle_as_is(client: Redis, state: State, note: str) -> bool:
         state.delivered, generation=state.generation, dead=None, warnings=(note,), attempts=0
     )
     blob = f"{told.generation:08x}".encode() + pack_delivered(told)
-    args: list[str | bytes] = [quote(state.name.target, safe=""), member_of(state.name)]
+    args: list[str | bytes] = [_part(state.name.target), member_of(state.name)]
     return bool(_SETTLE(client, [*args, f"{state.generation:08x}", blob]))
 
 
 def ensure(client: Redis, name: Name) -> bool:
     """An empty record to be created in the CRM, where nothing is known of `name` yet."""
-    args = [quote(name.target, safe=""), member_of(name), pack_merged(Merged())]
+    args = [_part(name.target), member_of(name), pack_merged(Merged())]
     return bool(_ENSURE(client, args))
 
 
@@ -565,7 +581,7 @@ def age_out(client: Redis, state: State) -> bool:
     # Without digests every field told from now on goes out; those not told are the CRM's.
     left = replace(told, digests={}, warnings=())
     merged = b"" if state.merged.deleted else pack_merged(aged(state.merged))
-    args: list[str | bytes] = [quote(name.target, safe=""), quote(name.resource, safe=""), name.id]
+    args: list[str | bytes] = [_part(name.target), _part(name.resource), name.id]
     args += [f"{state.generation:08x}", merged]
     args += [f"{left.generation:08x}".encode() + pack_delivered(left)]
     return bool(_AGE(client, args))
@@ -573,7 +589,7 @@ def age_out(client: Redis, state: State) -> bool:
 
 def is_gone(client: Redis, name: Name) -> bool:
     """Whether the record was deleted so long ago that only this is known of it."""
-    resource = f"{quote(name.target, safe='')}:{quote(name.resource, safe='')}"
+    resource = f"{_part(name.target)}:{_part(name.resource)}"
     return bool(client.sismember(f"{PREFIX}gone:{resource}", name.id))
 
 
@@ -623,7 +639,7 @@ def serials_of(client: Redis, names: Sequence[Name]) -> list[list[int]]:
 
 def waiting(client: Redis, target: str) -> int:
     """How many records of `target` the CRM is not up to date with."""
-    return int(client.zcard(f"{PREFIX}dirty:{quote(target, safe='')}"))
+    return int(client.zcard(f"{PREFIX}dirty:{_part(target)}"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -642,7 +658,7 @@ def standings(client: Redis, names: Iterable[Name]) -> Mapping[Name, Standing]:
     pipe = client.pipeline(transaction=False)
     for name in wanted:
         pipe.getrange(f"{PREFIX}d:{key_of(name)}", 0, 7)
-        pipe.zscore(f"{PREFIX}dirty:{quote(name.target, safe='')}", member_of(name))
+        pipe.zscore(f"{PREFIX}dirty:{_part(name.target)}", member_of(name))
         pipe.zscore(f"{PREFIX}dead", f"r{key_of(name)}")
     replies = pipe.execute() if wanted else []
     return {
