@@ -84,6 +84,11 @@ class Spool:
         with self._lock:
             return int(self._db.execute("SELECT count(*) FROM event").fetchone()[0])
 
+    def size(self) -> int:
+        """Bytes that it holds, those of the file's order included."""
+        with self._lock:
+            return self._bytes()
+
     def _bytes(self) -> int:
         """Bytes of the file that hold something."""
         pages, free, size = (

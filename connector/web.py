@@ -43,7 +43,7 @@ def create_app(config: Config | None = None) -> Flask:
     config = config or load_config()
     client = connect(config.redis_url, timeout=REDIS_SECONDS)
     counters = Counters()
-    spool = Spool(config.spool) if config.spool else None
+    spool = Spool(config.spool, most_bytes=config.receiver.max_spool) if config.spool else None
     intake = Intake(client, spool, counters)
     app = Flask("connector", static_folder=None, template_folder=None)
     app.register_blueprint(
@@ -100,7 +100,7 @@ def _add_health(app: Flask, config: Config, client: Redis, spool: Spool | None) 
 def _parts(config: Config, client: Redis, spool: Spool | None) -> dict[str, dict[str, Any]]:
     """The state of each part. Ready means: events are taken and brought on. Without Redis or a
     worker they are still taken (`/healthz` tells); a paused target does not make it unready."""
-    spooled = None if spool is None else len(spool)
+    spooled, size = (None, None) if spool is None else (len(spool), spool.size())
     try:
         number = published.number_in_force(client)
         workers = live_workers(client)
@@ -111,7 +111,7 @@ def _parts(config: Config, client: Redis, spool: Spool | None) -> dict[str, dict
         redis_part = {"ok": False, "why": type(error).__name__}
     return {
         "redis": redis_part,
-        "spool": {"ok": True, "configured": spool is not None, "events": spooled},
+        "spool": {"ok": True, "configured": spool is not None, "events": spooled, "bytes": size},
         "mappings": {"ok": number is not None, "set": number},
         "targets": {"ok": True, "waiting": waiting},
         "workers": {"ok": bool(workers), "alive": len(workers)},

@@ -359,9 +359,11 @@ class TargetConfig:
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
-    """`max_body`: the largest webhook body that is taken, in bytes."""
+    """`max_body`: the largest webhook body that is taken, in bytes; `max_spool`: how many the spool
+    may hold."""
 
     max_body: int = 1_048_576
+    max_spool: int = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)

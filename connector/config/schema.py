@@ -626,6 +626,12 @@ class ReceiverKeys(Keys):
     """The receiver of webhooks."""
 
     max_body = Whole("The largest body that is taken.", unit="bytes", least=1, default=1_048_576)
+    max_spool = Whole(
+        "How much the spool may hold. Beyond it the answer is 503, and the sender must try again.",
+        unit="bytes",
+        least=65_536,
+        default=1 << 30,
+    )
 
 
 class RetentionKeys(Keys):

@@ -88,6 +88,23 @@ def test_retry_after_is_obeyed_for_the_whole_target(
     assert early == []
 
 
+def test_a_delete_of_a_record_never_seen_costs_one_call_and_is_no_error(
+    brisk: Brisk, tally: Tally
+) -> None:
+    stream = Stream(5)
+    with brisk() as system:
+        with Load(system, [stream.delete(record) for record in stream.records], rate=50) as load:
+            pass
+        assert system.wait_until_settled(5) == {"done": 5}
+        with Load(system, stream.one_for_each(), rate=50) as late:
+            pass
+        assert system.wait_until_settled(10) == {"done": 10}
+        calls = balance(system, stream, load, late, tally=tally)
+        assert len(calls) <= 5
+        assert system.rows("tickets") == {}
+        assert system.cli("dead")["dead"] == []
+
+
 def test_a_burst_after_an_outage_costs_one_call_for_each_record(brisk: Brisk, tally: Tally) -> None:
     """Level-triggered: what a record was told during an outage is merged, and goes out as one."""
     stream = Stream(10)

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
+import requests
 from system import Load, Stream, System, Tally, balance, wait_for
 
 from connector.redisdb import connect
@@ -90,6 +91,28 @@ def test_a_full_redis_takes_no_events_and_lets_the_worker_drain_it(
         _wait_until_drained(system, 300)
         client.config_set("maxmemory", 0)
         balance(system, stream, before, load, tally=tally)
+
+
+def test_a_full_spool_is_said_and_loses_nothing_that_was_acknowledged(
+    brisk: Brisk, tally: Tally
+) -> None:
+    """503 is no promise: the vendor sends again. What was answered 200 before it is drained."""
+    stream = Stream(20)
+    with brisk() as system:
+        system.stop("web")
+        config = system.folder / "config.yaml"
+        config.write_text(f"{config.read_text()}receiver: {{max_spool: 65536}}\n")
+        system.start_web()
+        system.redis.pause()
+        with Load(system, stream.bodies(600), rate=300) as load:
+            pass
+        assert load.slowest < 1.0
+        held = requests.get(f"{system.web_url}/readyz", timeout=10).json()["spool"]
+        assert held["events"] == len(load.acknowledged)
+        assert 30_000 < held["bytes"] <= 70_000
+        system.redis.resume()
+        balance(system, stream, load, tally=tally)
+        assert 0 < len(load.acknowledged) < 600
 
 
 def test_a_worker_started_while_redis_is_full_drains_it(brisk: Brisk, tally: Tally) -> None:
