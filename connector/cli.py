@@ -318,7 +318,7 @@ def replay(
 @as_json
 def status(json_: bool) -> None:
     """One screen: sources, queue, workers, targets, dead letters, mappings."""
-    from connector.worker import live_workers
+    from connector.alive import live_workers
 
     client, loaded = _redis(), _config()
     now = reports.status(client, loaded, live_workers(client))

@@ -34,11 +34,6 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any, Literal
 
-from rq import Queue
-from rq.exceptions import DeserializationError, NoSuchJobError
-from rq.job import Job, JobStatus
-from rq.serializers import JSONSerializer
-
 from connector.model import Event, Json, Micros, Name, Place, Problem
 from connector.redisdb import NOW_MS, PREFIX, ROOM, Redis, Script
 
@@ -311,6 +306,12 @@ def adopt(client: Redis, worker: str, job: str, execution: str) -> Claim | None:
     None for a job that is none of ours, or names an event that is not kept: RQ then has it among
     its failed ones, with the reason.
     """
+    # Here, because the web process stores events without RQ, which takes 10 MiB.
+    from rq import Queue
+    from rq.exceptions import DeserializationError, NoSuchJobError
+    from rq.job import Job, JobStatus
+    from rq.serializers import JSONSerializer
+
     reason = "the job is gone"
     try:
         found = Job.fetch(job, connection=client, serializer=JSONSerializer)

@@ -15,6 +15,7 @@ from flask import Flask, Response, jsonify
 from redis.exceptions import RedisError
 
 from connector import assemble, dashboard, journal, metrics, receiver, serving
+from connector.alive import live_workers
 from connector.config import Config
 from connector.config import load as load_config
 from connector.errors import MappingInvalid
@@ -24,7 +25,6 @@ from connector.receiver import Intake
 from connector.records import store
 from connector.redisdb import PREFIX, Redis, connect
 from connector.spool import Spool
-from connector.worker import live_workers
 
 log = logging.getLogger(__name__)
 

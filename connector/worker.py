@@ -34,6 +34,7 @@ from rq import Worker as RqWorker
 from rq.serializers import JSONSerializer
 
 from connector import assemble, flow, journal, retention
+from connector.alive import MISSING_AFTER, show_alive
 from connector.config import Config
 from connector.errors import RedisUnfit
 from connector.journal import Claim, Entry
@@ -41,7 +42,7 @@ from connector.model import Outcome
 from connector.reconcile import Probe, ProbeResult, Reconciler, Work
 from connector.records import store
 from connector.records.store import Lease, Release
-from connector.redisdb import PREFIX, ROOM, Redis, Script, connect
+from connector.redisdb import PREFIX, Redis, connect
 from connector.replay import merge_events
 from connector.targets.http import Http
 
@@ -51,9 +52,6 @@ BATCH = 64
 """Events claimed in one round."""
 
 HEARTBEAT_SECONDS = 3.0
-MISSING_AFTER = 10.0
-"""Seconds without a heartbeat after which a worker process counts as dead."""
-
 STOP_WITHIN = 25.0
 """Seconds to finish what is in flight after SIGTERM; platforms kill at 30."""
 
@@ -473,24 +471,3 @@ def sweep(client: Redis, name: str) -> int:
     store.relink(client)
     journal.enqueue(client, journal.lost(client))
     return returned
-
-
-_ALIVE = Script(
-    ROOM
-    + """
-redis.call('SET', 'c:worker:' .. ARGV[1], ARGV[2], 'PX', ARGV[3])
-redis.call('SADD', 'c:workers', ARGV[1])
-return 1
-"""
-)
-
-
-def show_alive(client: Redis, name: str) -> None:
-    """The heartbeat of worker `name`."""
-    _ALIVE(client, [name, int(time.time()), int(MISSING_AFTER * 1000)])
-
-
-def live_workers(client: Redis) -> list[str]:
-    """The worker processes with a heartbeat."""
-    names = sorted(member.decode() for member in client.smembers(f"{PREFIX}workers"))
-    return [name for name in names if client.exists(f"{PREFIX}worker:{name}")]

@@ -13,9 +13,9 @@ from flask import Blueprint, Response, abort, make_response, render_template, re
 from redis.exceptions import RedisError
 
 from connector import journal, reports
+from connector.alive import live_workers
 from connector.config import Config
 from connector.redisdb import Redis
-from connector.worker import live_workers
 
 SHOWN = 50
 

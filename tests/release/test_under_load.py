@@ -19,6 +19,7 @@ from click.testing import CliRunner
 from system import Load, System, running, ticket, wait_for
 
 from connector import journal
+from connector.alive import live_workers
 from connector.journal import Entry
 from connector.mapping import published
 from connector.model import Json, Name
@@ -26,7 +27,6 @@ from connector.records import store
 from connector.records.state import Merged
 from connector.redisdb import Redis, connect
 from connector.release_verbs import add_to
-from connector.worker import live_workers
 
 EVENTS = 1200
 RATE = 300.0
