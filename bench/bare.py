@@ -1,0 +1,25 @@
+"""The least that a receiver can do: verify and push to a Redis list. `gunicorn bench.bare:app`."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+
+from flask import Flask, abort, request
+from redis import Redis
+
+app = Flask(__name__)
+redis = Redis.from_url(os.environ["REDIS_URL"])
+secret = os.environ["CARESOFT_SECRET"].encode()
+
+
+@app.post("/webhooks/caresoft")
+def receive() -> dict[str, int]:
+    """One event."""
+    body = request.get_data()
+    expected = "sha1=" + hmac.new(secret, body, hashlib.sha1).hexdigest()
+    if not hmac.compare_digest(expected, request.headers.get("X-Hub-Signature", "")):
+        abort(401)
+    redis.rpush("bodies", body)
+    return {"accepted": 1}

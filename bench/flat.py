@@ -1,0 +1,171 @@
+"""Whether an event costs the same when much waits, and when many records are known.
+
+CPU of worker and Redis per event, storing the event included. For the backlog: 10 waiting events
+are kept up by a feeder that replaces each that was taken; 200,000 are stored and then all worked
+off. For the records: 5,000 events about tickets that are new, with 1,000 and with 500,000 others in
+Redis. CRM without latency, no web process at work.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, TypeAlias
+
+from bench import preload
+from bench.events import Events
+from bench.processes import wait_for
+from bench.systems import Connector
+from bench.tables import Table
+
+Json: TypeAlias = Any
+
+GOAL = 0.2
+"""How much more an event may cost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """The two ends of each scale, and how many events are measured at the small ends."""
+
+    few_waiting: int
+    many_waiting: int
+    few_known: int
+    many_known: int
+    events: int
+
+
+WHOLE = Size(10, 200_000, 1_000, 500_000, 5_000)
+QUICK = Size(10, 20_000, 1_000, 50_000, 3_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One end of a scale; ms of CPU per event."""
+
+    scale: str
+    count: int
+    events: int
+    worker_ms: float
+    redis_ms: float
+    events_per_second: float
+    lost: int
+
+
+def measure(size: Size, threads: int, say: Callable[[str], None]) -> Json:
+    """All four."""
+    runs = []
+    ends: Sequence[Callable[[], Run]] = (
+        lambda: _kept_waiting(size.few_waiting, size.events, threads),
+        lambda: _worked_off(size.many_waiting, threads),
+        lambda: _known(size.few_known, size.events, threads),
+        lambda: _known(size.many_known, size.events, threads),
+    )
+    for end in ends:
+        done = end()
+        say(
+            f"{done.count:,} {done.scale}: worker {done.worker_ms:.3f} ms,"
+            f" Redis {done.redis_ms:.3f} ms, {done.events_per_second:,.0f} events/s"
+        )
+        runs.append(asdict(done))
+    return {"runs": runs}
+
+
+def _kept_waiting(waiting: int, count: int, threads: int) -> Run:
+    with Connector(threads=threads) as site:
+        site.warm_up()
+        client, fed = site.client, 0
+        site.crm("_reset", {})
+
+        def feed() -> bool:
+            nonlocal fed
+            room = min(waiting - int(client.llen("rq:queue:connector")), count - fed)
+            if room > 0:
+                preload.queue(client, Events(first=1 + fed, count=room))
+                fed += room
+            return fed == count
+
+        before, begun = site.usage(), time.monotonic()
+        wait_for(feed, "all events fed", 120.0, every=0.001)
+        return _finish(site, "waiting", waiting, count, before, begun)
+
+
+def _worked_off(waiting: int, threads: int) -> Run:
+    with Connector(threads=threads) as site:
+        site.warm_up()
+        site.end("worker-0")
+        site.crm("_reset", {})
+        before = site.usage()
+        preload.queue(site.client, Events(count=waiting))
+        stored = site.usage().since(before).redis
+        site.start_worker()
+        before, begun = site.usage(), time.monotonic()
+        return _finish(site, "waiting", waiting, waiting, before, begun, stored)
+
+
+def _known(known: int, count: int, threads: int) -> Run:
+    with Connector(threads=threads) as site:
+        site.warm_up()
+        site.crm("_reset", {})
+        site.end("worker-0")
+        client = site.client
+        preload.know(client, "90000001", 10_000_000, known)
+        # Loading makes Redis rewrite its file, which is no cost of the events that follow.
+        wait_for(lambda: not client.info()["aof_rewrite_in_progress"], "the file rewritten", 120.0)
+        before = site.usage()
+        preload.queue(site.client, Events(count=count))
+        stored = site.usage().since(before).redis
+        site.start_worker()
+        before, begun = site.usage(), time.monotonic()
+        return _finish(site, "known", known, count, before, begun, stored)
+
+
+def _finish(
+    site: Connector,
+    scale: str,
+    count: int,
+    events: int,
+    before: Any,
+    begun: float,
+    stored: float = 0.0,
+) -> Run:
+    """Wait for the end and work out the costs; `stored`: seconds of Redis for storing before."""
+    stats = site.await_records(events)
+    used = site.usage().since(before)
+    return Run(
+        scale=scale,
+        count=count,
+        events=events,
+        worker_ms=1000 * used.worker / events,
+        redis_ms=1000 * (used.redis + stored) / events,
+        events_per_second=events / (stats["last"] - begun),
+        lost=len(site.missing(Events(count=events).newest())),
+    )
+
+
+def growth(data: Json, scale: str) -> float:
+    """By how much more an event costs at the large end than at the small one."""
+    runs = [one for one in data["runs"] if one["scale"] == scale]
+    few, many = (float(one["worker_ms"] + one["redis_ms"]) for one in runs)
+    return many / few - 1
+
+
+def tables(data: Json) -> list[Table]:
+    """A row for each end."""
+    words = {"waiting": "events wait", "known": "records are known"}
+    rows = tuple(
+        (
+            f"{one['count']:,} {words[one['scale']]}",
+            f"{one['events']:,}",
+            f"{one['worker_ms']:.2f}",
+            f"{one['redis_ms']:.2f}",
+            f"{one['worker_ms'] + one['redis_ms']:.2f}",
+            f"{one['lost']}",
+        )
+        for one in data["runs"]
+    )
+    grown = ", ".join(f"{growth(data, scale):+.0%} with more {scale}" for scale in words)
+    headings = ("", "events measured", "worker, ms", "Redis, ms", "together, ms", "lost")
+    note = f"{grown}. Goal: at most {GOAL:+.0%}."
+    return [Table("CPU per event at both ends of a scale", headings, rows, note)]
