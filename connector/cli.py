@@ -13,38 +13,49 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO, NoReturn
+from typing import BinaryIO
 
 import click
 import requests
-from redis.exceptions import RedisError
 
 from connector import (
     __version__,
     assemble,
+    audit_verbs,
     deadletters,
     flow,
     journal,
     logs,
     release_verbs,
     reports,
+    target_verbs,
 )
+from connector.audit_verbs import noted
 from connector.config import Config
-from connector.config import load as load_config
 from connector.deadletters import DeadLetter, Wanted
 from connector.drift_verbs import drift
-from connector.errors import ConfigInvalid, MappingInvalid, RedisUnfit, SenderError
+from connector.errors import MappingInvalid, RedisUnfit, SenderError
 from connector.journal import Entry
 from connector.mapping_verbs import mappings
 from connector.model import Json, Name
 from connector.problems import did_you_mean
-from connector.redisdb import Redis, connect
+from connector.redisdb import Redis
 from connector.replay import Replay
 from connector.since import Since
 from connector.sources.base import Source
 from connector.terminal import complain, print_json, print_problems, print_table, say
+from connector.verbs import (
+    COULD_NOT_RUN,
+    FOUND_WRONG,
+    configuration,
+    fail,
+    open_redis,
+    under_one_set,
+)
 
-FOUND_WRONG, COULD_NOT_RUN = 1, 2
+SHORT, VALUE, ANSWER = 80, 30, 30
+"""How many characters are shown to people: of a value, and of one, or an answer, beside much else.
+"""
 
 as_json = click.option("--json", "json_", is_flag=True, help="Print JSON for programs.")
 
@@ -92,7 +103,7 @@ def web(host: str, port: int) -> None:
     """The web process: receives webhooks, answers health checks, shows the dashboard."""
     from connector.web import serve
 
-    serve(_config(), host, port)
+    serve(configuration(), host, port)
 
 
 @main.command()
@@ -106,7 +117,7 @@ def worker(threads: int | None, burst: bool) -> None:
     """The worker process: maps events and brings the CRM up to date."""
     from connector.worker import Worker
 
-    process = Worker(_config(), threads)
+    process = Worker(configuration(), threads)
     process.catch_signals()
     try:
         process.run(burst=burst)
@@ -114,7 +125,7 @@ def worker(threads: int | None, burst: bool) -> None:
         print_problems(error.problems, "red", "error")
         sys.exit(COULD_NOT_RUN)
     except RedisUnfit as error:
-        _fail(str(error))
+        fail(str(error))
 
 
 # --- configuration
@@ -140,7 +151,7 @@ def config_check(json_: bool) -> None:
             }
         )
     else:
-        print_problems(report.errors, "bold red", "error", lines=False)
+        print_problems(report.errors, "bold red", "error", masked=True)
         print_problems(report.warnings, "yellow", "warning", lines=False)
         for line in report.fine:
             say(f"ok: {line}", "green")
@@ -150,6 +161,7 @@ def config_check(json_: bool) -> None:
 release_verbs.add_to(mappings)
 main.add_command(mappings)
 main.add_command(drift)
+audit_verbs.add_to(main)
 
 
 # --- the journal
@@ -172,7 +184,7 @@ main.add_command(drift)
 def events(state: str | None, kind: str | None, since: int | None, limit: int, json_: bool) -> None:
     """The journal: what was received, the latest first, and what became of it."""
     query = reports.Query(state, kind, since, limit)
-    rows = [reports.event_json(entry, now) for entry, now in reports.events(_redis(), query)]
+    rows = [reports.event_json(entry, now) for entry, now in reports.events(open_redis(), query)]
     if json_:
         print_json({"events": rows})
         return
@@ -180,7 +192,7 @@ def events(state: str | None, kind: str | None, since: int | None, limit: int, j
         ["received", "source", "kind", "state", "records", "event"],
         (
             (
-                row["received_at"],
+                _when(row["received_at"]),
                 row["source"],
                 row["kind"] or "–",
                 row["state"],
@@ -197,8 +209,11 @@ def events(state: str | None, kind: str | None, since: int | None, limit: int, j
 @as_json
 def event(event_id: str, json_: bool) -> None:
     """One event with everything that became of it. ID may be the beginning of one."""
-    client = _redis()
-    detail = reports.event_detail(client, _one_event(client, event_id))
+    client = open_redis()
+    entry = _one_event(client, event_id)
+    detail = reports.event_detail(client, entry)
+    number, effects = reports.event_effects(assemble.reconciler(configuration(), client), entry)
+    detail |= {"effects": effects, "effects_by_set": number}
     if json_:
         print_json(detail)
         return
@@ -218,7 +233,36 @@ def event(event_id: str, json_: bool) -> None:
             for r in detail["records"]
         ),
     )
+    _say_effects(effects)
+    if effects and number != detail["mapping_set"]:
+        say(f"told by mapping set {number}: the one that read the event is not kept any more")
     say(json.dumps(detail["body"], ensure_ascii=False, indent=2))
+
+
+def _say_effects(effects: Sequence[Mapping[str, Json]]) -> None:
+    """What an event changed, and then what it did not, with the reasons."""
+    print_table(
+        ["record", "field", "value", "went out", "", "mapping"],
+        (
+            (*_of_effect(e), _short(e["value"]), _when(e["delivered_at"]), e["why"], _place(e))
+            for e in effects
+            if e["did"] == "changed"
+        ),
+        title="what it changed",
+    )
+    print_table(
+        ["record", "field", "", "why not", "by event", "mapping"],
+        (
+            (*_of_effect(e), e["did"], e["why"], (e["by"] or "")[:12], _place(e))
+            for e in effects
+            if e["did"] != "changed"
+        ),
+        title="what it did not change",
+    )
+
+
+def _of_effect(effect: Mapping[str, Json]) -> tuple[str, Json]:
+    return f"{effect['resource']} {effect['id'] or ''}".strip(), effect["field"]
 
 
 @main.command()
@@ -228,17 +272,17 @@ def event(event_id: str, json_: bool) -> None:
 @as_json
 def record(resource: str, record_id: str, target: str | None, json_: bool) -> None:
     """A record's state: each field with the event and the mapping line that set it."""
-    client, loaded = _redis(), _config()
+    client, loaded = open_redis(), configuration()
     states = [
         state
         for state in reports.find_records(client, loaded, resource, record_id)
         if target in (None, state.name.target)
     ]
     if not states:
-        _fail(f"no record {resource} {record_id} is known")
+        fail(f"no record {resource} {record_id} is known")
     if len(states) > 1:
         names = ", ".join(state.name.target for state in states)
-        _fail(f"several targets have {resource} {record_id}; say which with --target: {names}")
+        fail(f"several targets have {resource} {record_id}; say which with --target: {names}")
     detail = reports.record_detail(client, loaded, states[0])
     if json_:
         print_json(detail)
@@ -249,27 +293,38 @@ def record(resource: str, record_id: str, target: str | None, json_: bool) -> No
     if detail["deleted"]:
         say(f"deleted by event {detail['deleted']['event']}", "red")
     print_table(
-        ["field", "value", "version", "event", "mapping"],
+        ["field", "value", "version", "event", "mapping", "delivered"],
         (
             (
                 field["field"],
-                _shown(field["value"]),
-                field["version"],
+                _short(field["value"], VALUE),
+                _when(field["version"]),
                 field["event"][:12],
-                f"{field['file']}:{field['line']}",
+                _place(field),
+                _when(field["delivered_at"]) or "–",
             )
             for field in detail["fields"]
         ),
     )
+    notes = [
+        (field["field"], field["note"] or f"write: {field['write']}")
+        for field in detail["fields"]
+        if field["note"] or field["write"] != "always"
+    ]
+    if notes:
+        print_table(["field", "note"], notes, title="of these")
+    for warning in detail["warnings"]:
+        say(f"warning: {warning}", "yellow")
     print_table(
-        ["at", "call", "status", "meaning", "ms"],
+        ["at", "call", "status", "meaning", "ms", "answer"],
         (
             (
-                c["at"],
+                _when(c["at"]),
                 f"{c['method']} {c['path']}",
                 c["status"],
                 c["meaning"],
                 round(c["seconds"] * 1000),
+                _short(c["answer"], ANSWER),
             )
             for c in detail["calls"]
         ),
@@ -297,7 +352,7 @@ def replay(
     json_: bool,
 ) -> None:
     """Run kept events again through the mappings in force. Safe to repeat."""
-    client, loaded = _redis(), _config()
+    client, loaded = open_redis(), configuration()
     filtered = since is not None or kind is not None or state is not None
     if rebuild:
         if len(ids) != 2 or filtered:
@@ -320,7 +375,7 @@ def status(json_: bool) -> None:
     """One screen: sources, queue, workers, targets, dead letters, mappings."""
     from connector.alive import live_workers
 
-    client, loaded = _redis(), _config()
+    client, loaded = open_redis(), configuration()
     now = reports.status(client, loaded, live_workers(client))
     if json_:
         print_json(now)
@@ -347,22 +402,29 @@ def status(json_: bool) -> None:
 @click.option("--limit", type=click.IntRange(0), default=100, help="At most so many; 0: all.")
 @as_json
 def edits(limit: int, json_: bool) -> None:
-    """Edits of people in the CRM that were kept because of a field's `write:` policy."""
-    rows = reports.edits(_redis(), _config(), limit)
+    """Edits of people in the CRM that a delivery met: kept by a `write:` policy, or overwritten.
+
+    Overwritten ones are only seen where the CRM's row is read before it is written.
+    """
+    rows = reports.edits(open_redis(), configuration(), limit)
     if json_:
         print_json({"edits": rows})
         return
+    if not rows:
+        say("no delivery has met an edit of a person")
+        return
     print_table(
-        ["at", "record", "field", "kept", "not written", "policy", "mapping"],
+        ["at", "record", "field", "theirs", "ours", "theirs was", "policy", "mapping"],
         (
             (
-                r["at"],
+                _when(r["at"]),
                 f"{r['resource']} {r['id']}",
                 r["field"],
-                _shown(r["kept"]),
-                _shown(r["not_written"]),
+                _short(r["theirs"]),
+                _short(r["ours"]),
+                r["fate"],
                 r["write"],
-                f"{r['file']}:{r['line']}",
+                _place(r),
             )
             for r in rows
         ),
@@ -384,7 +446,7 @@ def dead(
     """Events and deliveries that were given up, and why."""
     if context.invoked_subcommand is not None:
         return
-    letters = deadletters.find(_redis(), Wanted((), reason, resource), limit)
+    letters = deadletters.find(open_redis(), Wanted((), reason, resource), limit)
     rows = [{**letter.to_json(), "since": reports.iso(letter.since)} for letter in letters]
     if json_:
         print_json({"dead": rows})
@@ -417,7 +479,10 @@ def dead_retry(
 ) -> None:
     """Try again: events run through the mappings in force, deliveries become due."""
     client, letters = _letters(ids, all_, reason, resource)
-    retried = deadletters.retry(client, letters, Replay(assemble.reconciler(_config(), client)))
+    with under_one_set():
+        replay_ = Replay(assemble.reconciler(configuration(), client))
+        retried = deadletters.retry(client, letters, replay_)
+    noted(client, "retry", deadletters.named(letters))
     _tell_count("retried", retried, json_)
 
 
@@ -436,7 +501,9 @@ def dead_drop(
     """Give up for good. The reason is kept."""
     client, letters = _letters(ids, all_, reason, resource)
     now = reports.iso(time.time_ns() // 1000) or ""
-    _tell_count("dropped", deadletters.drop(client, letters, why, now), json_)
+    dropped = deadletters.drop(client, letters, why, now)
+    noted(client, "drop", deadletters.named(letters), why)
+    _tell_count("dropped", dropped, json_)
 
 
 def _letters(
@@ -444,7 +511,7 @@ def _letters(
 ) -> tuple[Redis, list[DeadLetter]]:
     if not (ids or all_ or reason or resource):
         raise click.UsageError("say which: ID…, --all, --reason or --resource")
-    client = _redis()
+    client = open_redis()
     letters = deadletters.find(client, Wanted(ids, reason, resource))
     if not ids:
         return client, letters
@@ -457,10 +524,10 @@ def _by_prefix(letters: Sequence[DeadLetter], prefix: str) -> DeadLetter:
     fitting = [letter for letter in letters if letter.id.startswith(prefix)]
     whole = [letter for letter in fitting if letter.id == prefix]
     if not fitting:
-        _fail(f"no dead letter begins with {prefix}")
+        fail(f"no dead letter begins with {prefix}")
     if len(fitting) > 1 and not whole:
         names = ", ".join(letter.id for letter in fitting[:5])
-        _fail(f"{prefix} is the beginning of several dead letters: {names}")
+        fail(f"{prefix} is the beginning of several dead letters: {names}")
     return (whole or fitting)[0]
 
 
@@ -481,7 +548,7 @@ def targets(context: click.Context, json_: bool) -> None:
     """The targets: whether deliveries flow to them, and if not, why and since when."""
     if context.invoked_subcommand is not None:
         return
-    rows = reports.targets(_redis(), _config())
+    rows = reports.targets(open_redis(), configuration())
     if json_:
         print_json({"targets": rows})
         return
@@ -495,8 +562,9 @@ def targets(context: click.Context, json_: bool) -> None:
 @click.argument("name")
 def targets_pause(name: str) -> None:
     """Deliver nothing to a target until `resume`. Events are received and merged all the same."""
-    client = _redis()
+    client = open_redis()
     flow.pause(client, _target(name))
+    noted(client, "pause", f"target {name}")
     say(f"{name} is paused")
 
 
@@ -504,15 +572,19 @@ def targets_pause(name: str) -> None:
 @click.argument("name")
 def targets_resume(name: str) -> None:
     """Let deliveries to a target flow again, at once."""
-    client = _redis()
+    client = open_redis()
     was = flow.resume(client, _target(name))
+    noted(client, "resume", f"target {name}")
     say(f"{name} is open again" if was else f"{name} was not paused")
 
 
+target_verbs.add_to(targets)
+
+
 def _target(name: str) -> str:
-    known = _config().targets
+    known = configuration().targets
     if name not in known:
-        _fail(f"no target {name!r} is configured; {did_you_mean(name, known)}")
+        fail(f"no target {name!r} is configured; {did_you_mean(name, known)}")
     return name
 
 
@@ -572,46 +644,24 @@ def send(
 # --- what the verbs share
 
 
-def _config() -> Config:
-    try:
-        return load_config()
-    except ConfigInvalid as error:
-        print_problems(error.problems, "bold red", "error", lines=False)
-        sys.exit(COULD_NOT_RUN)
-
-
-def _redis() -> Redis:
-    client = connect(_config().redis_url)
-    try:
-        client.ping()
-    except RedisError as error:
-        _fail(f"Redis cannot be reached: {error}")
-    return client
-
-
-def _fail(why: str) -> NoReturn:
-    complain(why)
-    sys.exit(COULD_NOT_RUN)
-
-
 def _one_event(client: Redis, prefix: str) -> Entry:
-    for source in _config().sources:
+    for source in configuration().sources:
         whole = journal.find(client, source, prefix)
         if whole is not None:
             return whole
     found = journal.search(client, prefix)
     if not found:
-        _fail(f"no event begins with {prefix}")
+        fail(f"no event begins with {prefix}")
     if len(found) > 1:
-        _fail(
-            f"{prefix} is the beginning of several events: {', '.join(e.event.id for e in found)}"
-        )
+        fail(f"{prefix} is the beginning of several events: {', '.join(e.event.id for e in found)}")
     return journal.load(client, [found[0].serial])[0]
 
 
 def _replay(client: Redis, loaded: Config, entries: Sequence[Entry], json_: bool) -> None:
     replay_ = Replay(assemble.reconciler(loaded, client))
-    done = replay_.events(entries)
+    with under_one_set():
+        done = replay_.events(entries)
+    noted(client, "replay", f"{done.events} events", f"{len(done.changed)} records changed")
     if json_:
         print_json(
             {
@@ -630,9 +680,11 @@ def _replay(client: Redis, loaded: Config, entries: Sequence[Entry], json_: bool
 def _rebuild(client: Redis, loaded: Config, resource: str, record_id: str, json_: bool) -> None:
     states = reports.find_records(client, loaded, resource, record_id)
     if not states:
-        _fail(f"no record {resource} {record_id} is known")
+        fail(f"no record {resource} {record_id} is known")
     replay_ = Replay(assemble.reconciler(loaded, client))
-    changed = [state.name for state in states if replay_.rebuild(state.name)]
+    with under_one_set():
+        changed = [state.name for state in states if replay_.rebuild(state.name)]
+    noted(client, "replay", f"record {resource}/{record_id}", "rebuilt")
     if json_:
         print_json({"records": [_name(name) for name in changed]})
     else:
@@ -640,9 +692,9 @@ def _rebuild(client: Redis, loaded: Config, resource: str, record_id: str, json_
 
 
 def _source(name: str) -> Source:
-    sources = assemble.open_sources(_config())
+    sources = assemble.open_sources(configuration())
     if name not in sources:
-        _fail(f"no source {name!r} is configured; {did_you_mean(name, sources)}")
+        fail(f"no source {name!r} is configured; {did_you_mean(name, sources)}")
     return sources[name]
 
 
@@ -650,7 +702,7 @@ def _signed(source: Source, body: bytes, app_id: str | None) -> dict[str, str]:
     try:
         return source.sign(body, app_id)
     except SenderError as error:
-        _fail(str(error))
+        fail(str(error))
 
 
 def _send(source: Source, file: BinaryIO, url: str, app_id: str | None) -> dict[str, Json]:
@@ -679,6 +731,21 @@ def _name(name: Name) -> dict[str, str]:
 
 def _shown(value: Json) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _short(value: Json, length: int = SHORT) -> str:
+    """A value for a table's cell; `--json` has all of it."""
+    text = " ".join(_shown(value).split())
+    return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
+def _when(at: str | None) -> str:
+    """A time for a table's cell, to the second, UTC."""
+    return f"{at[:19].replace('T', ' ')}Z" if at else ""
+
+
+def _place(row: Mapping[str, Json]) -> str:
+    return f"{row['file']}:{row['line']}" if row["file"] else ""
 
 
 def _told(problem: Mapping[str, Json]) -> str:

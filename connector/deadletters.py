@@ -110,6 +110,12 @@ def drop(client: Redis, letters: Iterable[DeadLetter], why: str, at: str) -> int
     return dropped
 
 
+def named(letters: Sequence[DeadLetter]) -> str:
+    """Which they are, in a line: the first few, and how many more."""
+    more = f" and {len(letters) - 3} more" if len(letters) > 3 else ""
+    return ", ".join(letter.id for letter in letters[:3]) + more
+
+
 def _read(client: Redis, page: Sequence[tuple[bytes, float]]) -> list[DeadLetter]:
     since = {member.decode(): int(score) * 1000 for member, score in page}
     serials = [int(member[1:]) for member in since if member[0] == "e"]

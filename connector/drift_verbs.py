@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 import click
 
@@ -29,9 +30,12 @@ from connector.observed import kept_events
 from connector.reports import iso
 from connector.since import Since
 from connector.terminal import print_json, print_table, say
-from connector.workbench import FOUND_WRONG, counted, fail, now, open_workbench
+from connector.verbs import FOUND_WRONG, fail
+from connector.workbench import counted, now, open_workbench
 
 WEEK = "7d"
+
+_Counted = TypeVar("_Counted", Unread, AlwaysNull)
 
 LATEST = 20_000
 """Events that are judged unless somebody asks for more: a quarter of a minute's work."""
@@ -188,77 +192,97 @@ def _place_json(place: Place | None) -> dict[str, Json]:
 def _say(found: Drift, since: Micros, unreadable: int) -> None:
     beside = f", {unreadable} kept events cannot be read" if unreadable else ""
     say(f"{counted(found.events, 'event')} since {iso(since)}{beside}", "bold")
-    tables: Sequence[tuple[str, Sequence[str], Iterable[Sequence[object]]]] = (
-        (
-            "events that carry what no rule reads",
-            ["what", "events", "example", "line", "place"],
-            (
-                (
-                    u.path or f"all of {', '.join(u.kinds)}",
-                    u.count,
-                    _shown(u.example),
-                    u.yaml,
-                    _at(u),
-                )
-                for u in sorted(found.unread, key=lambda u: -u.count)
-            ),
-        ),
-        (
-            "new custom fields",
-            ["field", "label", "since", "events", "example", "line", "place"],
-            (
-                (
-                    f"{n.object} {n.code}",
-                    n.label,
-                    iso(n.first_seen),
-                    n.count,
-                    _shown(n.example),
-                    n.yaml,
-                    _at(n),
-                )
-                for n in found.new_custom_fields
-            ),
-        ),
-        (
-            "words that `values:` does not have",
-            ["field", "word", "events", "of them dead", "line", "place"],
-            (
-                (f"{w.resource}.{w.field}", w.value, w.count, w.dead, w.yaml, w.place)
-                for w in sorted(found.uncovered, key=lambda w: (-w.dead, -w.count))
-            ),
-        ),
-        (
-            "expressions that are always null",
-            ["field", "expression", "events", "line", "place"],
-            (
-                (f"{n.resource}.{n.field}", n.expression, n.count, n.yaml, n.place)
-                for n in sorted(found.always_null, key=lambda n: -n.count)
-            ),
-        ),
-        (
-            "custom fields that have changed",
-            ["field", "what", "before", "now", "since", "events", "example", "line"],
-            (
-                (
-                    f"{c.object} {c.code}",
-                    c.what,
-                    c.before,
-                    c.after,
-                    iso(c.changed_at),
-                    c.count,
-                    _shown(c.example),
-                    c.yaml,
-                )
-                for c in found.changed_custom_fields
-            ),
-        ),
-    )
-    for title, headings, rows in tables:
+    for title, headings, rows in _tables(found):
         listed = list(rows)
         if listed:
             print_table(headings, listed, title=title)
         else:
             say(f"{title}: none", "green")
+    lines = list(_lines(found))
+    if lines:
+        say("lines to consider:", "bold")
+    for yaml, place in lines:
+        say(f"    {_one_line(yaml)}")
+        if place:
+            say(f"        {place}", "bright_black")
+
+
+def _tables(
+    found: Drift,
+) -> Iterator[tuple[str, Sequence[str], Iterable[Sequence[object]]]]:
+    """What was found, a table for each sort: title, headings, rows."""
+    yield (
+        "events that carry what no rule reads",
+        ["what", "events", "example"],
+        (
+            (u.path or f"all of {', '.join(u.kinds)}", u.count, _shown(u.example))
+            for u in _most_first(found.unread)
+        ),
+    )
+    yield (
+        "new custom fields",
+        ["field", "label", "since", "events", "example"],
+        (
+            (f"{n.object} {n.code}", n.label, iso(n.first_seen), n.count, _shown(n.example))
+            for n in found.new_custom_fields
+        ),
+    )
+    yield (
+        "words that `values:` does not have",
+        ["field", "word", "events", "of them dead", "place"],
+        (
+            (f"{w.resource}.{w.field}", w.value, w.count, w.dead, w.place)
+            for w in _deadliest_first(found.uncovered)
+        ),
+    )
+    yield (
+        "expressions that are always null",
+        ["field", "expression", "events", "place"],
+        (
+            (f"{n.resource}.{n.field}", n.expression, n.count, n.place)
+            for n in _most_first(found.always_null)
+        ),
+    )
+    yield (
+        "custom fields that have changed",
+        ["field", "what", "before", "now", "since", "events", "example"],
+        (
+            (
+                f"{c.object} {c.code}",
+                c.what,
+                c.before,
+                c.after,
+                iso(c.changed_at),
+                c.count,
+                _shown(c.example),
+            )
+            for c in found.changed_custom_fields
+        ),
+    )
+
+
+def _lines(found: Drift) -> Iterator[tuple[str, str]]:
+    """Lines of YAML that would mend what was found, whole, so that they can be copied, and where
+    they belong."""
+    for unread in _most_first(found.unread):
+        yield unread.yaml, _at(unread)
+    for new in found.new_custom_fields:
+        yield new.yaml, _at(new)
+    for word in _deadliest_first(found.uncovered):
+        yield word.yaml, f"in `values:` at {word.place}"
+    for null in _most_first(found.always_null):
+        if null.is_renamed:
+            yield null.yaml, f"instead of {null.place}"
+    for changed in found.changed_custom_fields:
+        yield changed.yaml, f"see {changed.place}" if changed.place else ""
+
+
+def _most_first(findings: Iterable[_Counted]) -> list[_Counted]:
+    return sorted(findings, key=lambda each: -each.count)
+
+
+def _deadliest_first(words: Iterable[Uncovered]) -> list[Uncovered]:
+    return sorted(words, key=lambda word: (-word.dead, -word.count))
 
 
 def _at(each: Unread | NewCustomField) -> str:

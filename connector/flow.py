@@ -28,6 +28,7 @@ from typing import Literal
 from urllib.parse import quote
 
 from connector.config import TargetConfig
+from connector.config.model import DEFAULT_RESOURCE
 from connector.model import Micros, Outcome
 from connector.redisdb import NOW_MS, PREFIX, ROOM, Redis, Script
 
@@ -47,7 +48,13 @@ BURST_SHARE = 0.1
 within any window of its length."""
 
 ADMIT = """
-local function admit(target)
+local function riders(target, r)
+  -- how many records of this one's resource go in one call
+  local t = redis.call('HMGET', 'c:target:' .. target, 'batch:' .. string.match(r, '^[^:]*'),
+    'batch')
+  return tonumber(t[1] or t[2] or '1')
+end
+local function admit(target, r)
   -- false: one more lease may be given, and is counted; else the time (ms) to ask again
   local key = 'c:target:' .. target
   local hold = tonumber(redis.call('GET', 'c:hold:' .. target) or '0')
@@ -56,14 +63,16 @@ local function admit(target)
     'tokens', 'tokens_at', 'ramp_at', 'ramp_taken')
   if t[1] or t[2] then return now + 1000 end
   -- leases that ran out are of the dead and hold nothing
-  if t[3] and redis.call('ZCOUNT', 'c:leased:' .. target, '(' .. now, '+inf') >= tonumber(t[3])
+  local size = riders(target, r)
+  if size == 1 and t[3]
+    and redis.call('ZCOUNT', 'c:leased:' .. target, '(' .. now, '+inf') >= tonumber(t[3])
   then return now + 20 end
   local tokens
   if t[4] then
     local rate, burst = tonumber(t[4]), tonumber(t[5])
     local passed = (now - tonumber(t[7] or now)) / 1000
     tokens = math.min(burst, tonumber(t[6] or burst) + passed * rate)
-    if tokens < 1 then return now + math.ceil((1 - tokens) / rate * 1000) end
+    if tokens < 1 / size then return now + math.ceil((1 / size - tokens) / rate * 1000) end
   end
   if t[8] then
     local seconds = (now - tonumber(t[8])) / 1000
@@ -71,11 +80,13 @@ local function admit(target)
     elseif tonumber(t[9] or '0') >= RAMP_START * 2 ^ seconds then return now + 50
     else redis.call('HINCRBY', key, 'ramp_taken', 1) end
   end
-  if tokens then redis.call('HSET', key, 'tokens', tokens - 1, 'tokens_at', now) end
+  if tokens then redis.call('HSET', key, 'tokens', tokens - 1 / size, 'tokens_at', now) end
   return false
 end
 """.replace("RAMP_SECONDS", str(RAMP_SECONDS)).replace("RAMP_START", str(RAMP_START))
-"""Lua, needs `now`: the gate before every lease."""
+"""Lua, needs `now`: the gate before every lease. A record that goes along with others in one call
+pays its share of the call, and is not one of the calls at the same time: those are as many as
+there are senders."""
 
 NOTE = """
 local function pause(target, cause, why)
@@ -195,6 +206,11 @@ for i = 2, #ARGV, 2 do
   redis.call('HSET', ARGV[1], ARGV[i], ARGV[i + 1])
   limited[ARGV[i]] = true
 end
+for _, name in ipairs(redis.call('HKEYS', ARGV[1])) do
+  if string.sub(name, 1, 5) == 'batch' and not limited[name] then
+    redis.call('HDEL', ARGV[1], name)
+  end
+end
 if not limited['rate'] then redis.call('HDEL', ARGV[1], 'burst', 'rate', 'tokens', 'tokens_at') end
 return 1
 """
@@ -224,7 +240,22 @@ def configure(client: Redis, target: TargetConfig) -> None:
         burst = max(1.0, target.rate_limit.count * BURST_SHARE)
         rate = max(target.rate_limit.count - burst, 0.5) / target.rate_limit.seconds
         limits |= {"burst": burst, "rate": rate}
+    limits |= _batches(target)
     _CONFIGURE(client, [key, *(part for limit in limits.items() for part in limit)])
+
+
+def _batches(target: TargetConfig) -> dict[str, int]:
+    """How many records of each resource go in one call, where it is not one; `batch` is for those
+    that are not named."""
+    sizes = {
+        name: resource.batch.size if resource.batch else 1
+        for name, resource in target.resources.items()
+    }
+    unnamed = sizes.pop(DEFAULT_RESOURCE, 1)
+    named = {f"batch:{quote(name, safe='')}": size for name, size in sizes.items()}
+    return {name: size for name, size in {"batch": unnamed, **named}.items() if size != unnamed} | (
+        {"batch": unnamed} if unnamed != 1 else {}
+    )
 
 
 def flow(client: Redis, target: str) -> Flow:

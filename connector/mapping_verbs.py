@@ -1,7 +1,8 @@
 """`connector mappings …`: what a mapping editor asks. Nothing is sent and nothing put into force.
 
-As `cli`: parses, calls a room, prints. Only `record-test` needs Redis. What tells what can be
-written stands in `reference_verbs`, what puts sets into force in `release_verbs`.
+As `cli`: parses, calls a room, prints. Only `record-test` needs Redis; `check` asks it what really
+came where a name is doubtful. What tells what can be written stands in `reference_verbs`, what puts
+sets into force in `release_verbs`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -27,19 +29,14 @@ from connector.mapping.rendering import change_to_json, version_to_json
 from connector.mapping.rules import RecordRule, Rule
 from connector.mapping.ruleset import MappingSet
 from connector.model import Applied, Change, Event, Json, Place, Problem
+from connector.observed import Journaled
 from connector.problems import nearest
 from connector.reconcile import apply_event
 from connector.recording import NotRecordable
 from connector.sources.base import Source
 from connector.terminal import complain, print_json, print_problems, print_table, say
-from connector.workbench import (
-    FOUND_WRONG,
-    Workbench,
-    counted,
-    fail,
-    now,
-    open_workbench,
-)
+from connector.verbs import FOUND_WRONG, fail
+from connector.workbench import Workbench, counted, now, open_workbench
 
 _SHOWN = 60  # characters of an example
 _LONG = 48  # characters of a text that is shown whole beside another
@@ -78,8 +75,14 @@ def check_verb(paths: Sequence[Path], strict: bool, form: str, json_: bool) -> N
 
     A folder is a set; a file is judged within its folder; without PATH the configured folder.
     """
+    from connector.fit import fit  # nothing that the processes that run all day need
+
     bench = open_workbench()
-    report = check(paths or [bench.folder], bench.surroundings)
+    seen = Journaled(bench.redis_url, bench.sources).has if bench.redis_url else None
+    chosen = paths or [bench.folder]
+    report = check(chosen, replace(bench.surroundings, seen=seen))
+    fitting = fit(chosen, bench.surroundings, bench.targets, bench.documents)
+    report = Report(report.errors + fitting.errors, report.warnings + fitting.warnings)
     _REPORTS["json" if json_ else form](report)
     wrong = report.errors or (strict and report.warnings)
     sys.exit(FOUND_WRONG if wrong else 0)

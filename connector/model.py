@@ -205,6 +205,8 @@ class Outcome:
     fields that are to be left alone once edited, a digest of what the CRM held after the delivery
     that wrote them; None where nothing new was read. `withheld` are the edits of people that were
     found and kept, with what the CRM holds. `sets` are the whole lists that `deltas` came to.
+    `sent` are the fields that were written; `replaced` tells of those that the CRM was seen to hold
+    something else in just before, what that was.
     `unheard` tells the last call that was not answered from any other.
     """
 
@@ -222,4 +224,6 @@ class Outcome:
     baseline: Mapping[str, str] | None = None
     withheld: Mapping[str, Json] = field(default_factory=dict)
     sets: Mapping[str, Json] = field(default_factory=dict)
+    sent: frozenset[str] = frozenset()
+    replaced: Mapping[str, Json] = field(default_factory=dict)
     unheard: str = ""

@@ -9,9 +9,11 @@ it (`sources.stand_ins`).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
+
+from redis.exceptions import RedisError
 
 from connector import journal
 from connector.errors import EventUnreadable
@@ -19,7 +21,7 @@ from connector.journal import Entry
 from connector.mapping.paths import ELEMENT, Path
 from connector.mapping.values import is_zero
 from connector.model import Event, Json, Micros
-from connector.redisdb import Redis
+from connector.redisdb import Redis, connect
 from connector.sources.base import Source
 
 PAGE = 500
@@ -152,6 +154,37 @@ def kept_events(
                     unreadable[entry.event.kind or ""] += 1
                 continue
             yield Kept(entry, document)
+
+
+class Journaled:
+    """What the latest kept events hold; the journal is read when somebody first asks.
+
+    A Redis that cannot be reached has seen nothing: what is asked here is only whether a doubt can
+    be put aside.
+    """
+
+    LATEST = 5000
+
+    def __init__(self, redis_url: str, sources: Mapping[str, Source]) -> None:
+        self._redis_url = redis_url
+        self._sources = sources
+        self._paths: dict[tuple[str, str], set[Path]] | None = None
+
+    def has(self, vendor: str, kinds: Collection[str], path: Path) -> bool:
+        """Whether an event of one of the kinds had the path."""
+        if self._paths is None:
+            self._paths = self._read()
+        return any(path in self._paths.get((vendor, kind), ()) for kind in kinds)
+
+    def _read(self) -> dict[tuple[str, str], set[Path]]:
+        paths: dict[tuple[str, str], set[Path]] = {}
+        try:
+            events = kept_events(connect(self._redis_url), self._sources)
+            for (source, kind), seen in added_up(islice(events, self.LATEST)).items():
+                paths.setdefault((self._sources[source].kind, kind), set()).update(seen.paths)
+        except RedisError:
+            return {}
+        return paths
 
 
 def values(document: Mapping[str, Json]) -> Iterator[tuple[Path, Json]]:

@@ -10,16 +10,19 @@ from dataclasses import dataclass
 
 from redis.exceptions import RedisError
 
+from connector.agreement import disagreements
 from connector.assemble import open_sources
 from connector.config import Config
 from connector.config import load as load_config
 from connector.errors import ConfigInvalid, RedisUnfit
+from connector.fit import fit_of
 from connector.mapping.load import judge
 from connector.model import Problem
-from connector.redisdb import connect
+from connector.redisdb import connect, unchecked
 from connector.targets.http import Http
 from connector.targets.target import Target
-from connector.workbench import surroundings
+from connector.tokens import RedisTokens
+from connector.workbench import Workbench, surroundings
 from connector.worker import judge_redis
 
 
@@ -41,8 +44,10 @@ def check() -> Report:
     report = Report([], list(config.warnings), [f"{config.path}: the configuration"])
     _check_mappings(config, report)
     _check_redis(config, report)
+    # Where the workers keep theirs: a refresh token may be good for one exchange only.
+    tokens = RedisTokens(connect(config.redis_url, timeout=5.0))
     for target in config.targets.values():
-        _check_target(Target(target), report)
+        _check_target(Target(target, tokens), report)
     return report
 
 
@@ -53,6 +58,12 @@ def _check_mappings(config: Config, report: Report) -> None:
     report.warnings += judged.warnings
     if judged.mapping_set is not None:
         report.fine.append(f"{config.mappings}: {len(judged.mapping_set.rules)} rules")
+        for found in disagreements(config.targets, judged.mapping_set):
+            (report.warnings if found.doubtful else report.errors).append(found.problem)
+        bench = Workbench(config.mappings, around, open_sources(config))
+        fitting = fit_of(judged.mapping_set, config.targets, bench.documents)
+        report.errors += fitting.errors
+        report.warnings += fitting.warnings
 
 
 def _check_redis(config: Config, report: Report) -> None:
@@ -63,12 +74,19 @@ def _check_redis(config: Config, report: Report) -> None:
         lasting = client.info("persistence").get("aof_enabled")
     except RedisError as error:
         what = f"Redis cannot be reached: {error}"
-        report.errors.append(Problem(what, "is redis_url right, and the server running?"))
+        hint = "is redis_url right, and the server running?"
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            hint = "a certificate of nobody's, as Heroku's is: redis_url: …?ssl_cert_reqs=none"
+        report.errors.append(Problem(what, hint))
         return
     except RedisUnfit as error:
         report.errors.append(Problem(str(error)))
         return
     report.fine.append(f"Redis {version} answers")
+    if unchecked(config.redis_url):
+        what = "the certificate of Redis is not checked (ssl_cert_reqs=none in redis_url)"
+        hint = "whoever stands between could read and change what is sent; ssl_ca_certs names one"
+        report.warnings.append(Problem(what, hint))
     if not lasting:
         what = "Redis keeps no append-only file: what it holds is lost when it dies"
         report.warnings.append(Problem(what, "set appendonly yes"))

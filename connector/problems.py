@@ -37,20 +37,38 @@ def did_you_mean(word: str, options: Iterable[str]) -> str:
     return f"known: {', '.join(known)}" if known else ""
 
 
-def render(problem: Problem, text: str) -> str:
+def render(problem: Problem, text: str, *, masked: bool = False) -> str:
     """The problem, and under it the line of `text` that it stands in, with a caret.
 
-    `text` is the whole file. Meant for mapping files: a line of config.yaml may hold a secret.
-    A problem without a place, or whose line does not exist, is only its message.
+    `text` is the whole file. `masked`: of one that may hold secrets, as config.yaml, only the keys
+    are shown. A problem without a place, or whose line does not exist, is only its message.
     """
     place = problem.place
     lines = _LINE_END.split(text.removeprefix("\ufeff"))
     if place is None or not 1 <= place.line <= len(lines):
         return str(problem)
-    line, column = _cut(lines[place.line - 1], place.column)
+    whole = lines[place.line - 1]
+    line, column = _cut(without_values(whole) if masked else whole, place.column)
     margin = f"{place.line:>5} | "
     before = "".join(_blank(letter) for letter in line[: column - 1])
     return f"{problem}\n{margin}{line}\n{'|':>{len(margin) - 1}} {before}^"
+
+
+def without_values(line: str) -> str:
+    """A line of YAML of which only keys, names of variables and signs can be read; every other
+    letter is a dot, and a comment is left out, so that places stay where they are."""
+    line = _COMMENT.sub("", line)
+    shown = ["•" if letter.isalnum() else letter for letter in line]
+    for readable in (found for pattern in _READABLE for found in pattern.finditer(line)):
+        shown[readable.start(1) : readable.end(1)] = readable[1]
+    return "".join(shown)
+
+
+_COMMENT = re.compile(r"(?:^|(?<=\s))#.*")
+_READABLE = (
+    re.compile(r"(?:^\s*(?:- +)*|[{,]\s*)([\w.*-]+)(?=\s*:(?:\s|$))"),  # a key
+    re.compile(r"\$\{([A-Za-z_]\w*)(?=[:}])"),  # the name of a variable
+)
 
 
 def _fold(word: str) -> str:

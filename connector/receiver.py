@@ -19,11 +19,11 @@ from redis.exceptions import RedisError
 
 from connector import journal
 from connector.errors import BadSignature, NotJson, SenderError, TooLarge, UnknownSource
-from connector.metrics import Counters
 from connector.model import Event
 from connector.redisdb import PerThread, Redis
 from connector.sources.base import Source
 from connector.spool import Spool, SpoolFull
+from connector.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
 
@@ -38,11 +38,11 @@ drain what fills it; below the second they go to Redis again."""
 class Intake:
     """Where verified events go: Redis, or the spool while Redis is away."""
 
-    def __init__(self, client: Redis, spool: Spool | None, counters: Counters) -> None:
+    def __init__(self, client: Redis, spool: Spool | None, telemetry: Telemetry) -> None:
         self.client = client
         self._near = PerThread(client)
         self.spool = spool
-        self.counters = counters
+        self.telemetry = telemetry
         self._spooling = spool is not None and len(spool) > 0
         self._ended = threading.Event()
 
@@ -60,7 +60,7 @@ class Intake:
                 self._spooling = True
                 log.warning("Redis takes no events (%s); they go to the spool", error)
         self.spool.put(events)
-        self.counters.add("spooled", len(events))
+        self.telemetry.spooled(len(events))
         return len(events)
 
     def drain_forever(self) -> None:
@@ -105,18 +105,21 @@ def blueprint(sources: Mapping[str, Source], intake: Intake, most_bytes: int) ->
 
     @routes.post("/webhooks/<name>")
     def receive(name: str) -> Response:
+        began = time.perf_counter()
+        intake.telemetry.received(name)
         source = _source(sources, name)
         body = _body(most_bytes)
         received_at = time.time_ns() // 1000
-        events = source.parse(source.verify(body, dict(request.headers)), received_at)
+        verified = source.verify(body, dict(request.headers))
+        intake.telemetry.verified(name)
+        events = source.parse(verified, received_at)
         try:
             accepted = intake.take(events)
         except (RedisError, SpoolFull, sqlite3.Error) as error:
             log.error("an event of %s was not taken: %s", name, error)
-            intake.counters.add("refused", source=name, why="unavailable")
+            intake.telemetry.refused(name, "unavailable")
             return _answer(503, error="the connector cannot store events now; send it again")
-        intake.counters.add("accepted", accepted, source=name)
-        intake.counters.add("duplicates", len(events) - accepted, source=name)
+        intake.telemetry.taken(name, events, accepted, began)
         return _answer(200, accepted=accepted, duplicates=len(events) - accepted)
 
     @routes.get("/webhooks/<name>")
@@ -129,7 +132,7 @@ def blueprint(sources: Mapping[str, Source], intake: Intake, most_bytes: int) ->
         name = (request.view_args or {}).get("name", "")
         known = name if name in sources else "unknown"
         why = _WHY.get(type(error), "bad request")
-        intake.counters.add("refused", source=known, why=why)
+        intake.telemetry.refused(known, why)
         log.warning("refused a request for %s: %s (%d)", known, error, error.status)
         return _answer(error.status, error=str(error))
 
@@ -159,7 +162,10 @@ def _body(most_bytes: int) -> bytes:
     # A body sent in chunks says no length: Werkzeug stops reading at the limit without a word, so
     # one byte more is asked for.
     request.max_content_length = most_bytes + 1
-    body = request.get_data(cache=False)
+    try:
+        body = request.get_data(cache=False)
+    except Exception as error:  # the server's own, by many names: it cannot be read as HTTP
+        raise NotJson("the body broke off, or its chunks are none") from error
     if len(body) > most_bytes:
         raise TooLarge(f"the body has more than {most_bytes} bytes")
     return body

@@ -19,12 +19,14 @@ import json
 import logging
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from uuid import uuid4
 
-from connector import flow, journal
+from connector import edits, flow, journal
 from connector.config import Config, ResourceConfig, Retry
+from connector.config.model import Batch
 from connector.errors import EventUnreadable, LeaseLost
 from connector.journal import Entry, Touched
 from connector.mapping.load import MappingSet
@@ -62,6 +64,9 @@ FAULT_SECONDS = 60.0
 
 HELD_FOR = 600.0
 """Seconds that a record waits for a reference with `missing: error` before it is given up."""
+
+OF_THE_TARGET = frozenset({"down", "credentials", "misled"})
+"""Verdicts that are about a call, not about one of the records in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,26 +271,56 @@ class Reconciler:
 
         Raises LeaseLost.
         """
-        told = work.lease.state.delivered
-
-        def write_down() -> None:
-            if not store.intend(self.client, work.lease, replace(told, doubt=True)):
-                raise LeaseLost(f"{work.lease.name.resource} is delivered by somebody else now")
-
-        def intent(payload: Json) -> None:
-            # Nothing is created that nobody could find again after a crash.
-            nonlocal told
-            told = replace(told, intended=payload)
-            write_down()
-
-        def numbered(number: int, unheard: str) -> None:
-            nonlocal told
-            told = replace(told, calls=number, unheard=unheard)
-            write_down()
-
+        pen = _Pen(self, work)
         target = self.targets[work.lease.name.target]
-        outcome = target.deliver(delivery, http, self._renewer(work), intent, numbered)
-        return outcome, told.intended
+        outcome = target.deliver(delivery, http, pen.renew, pen.intent, pen.numbered)
+        return outcome, pen.told.intended
+
+    def rides(self, work: Work) -> Batch | None:
+        """How the record goes out together with others, if it can: one that failed before goes
+        alone, so that what is wrong with it is found."""
+        order, told = work.plan.delivery, work.lease.state.delivered
+        target = self.targets[work.lease.name.target]
+        if order is None or told.attempts or told.dead or not target.rides(order):
+            return None
+        return self.resource(work.lease.name).batch
+
+    def deliver_together(self, works: Sequence[Work], http: Http) -> list[Release]:
+        """As `deliver`, of several records of one target that go in as few calls as may be."""
+        target = self.targets[works[0].lease.name.target]
+        by_name = {work.lease.name: _Pen(self, work) for work in works}
+
+        def renew_all() -> None:
+            for pen in by_name.values():
+                pen.renew()
+
+        outcomes = target.deliver_batch(
+            [work.plan.delivery for work in works if work.plan.delivery],
+            http,
+            renew_all,
+            lambda order, payload: by_name[order.name].intent(payload),
+            lambda order, number, unheard: by_name[order.name].numbered(number, unheard),
+        )
+        shared = Counter(id(call) for outcome in outcomes if outcome for call in outcome.calls)
+        told: set[str] = set()
+        releases = []
+        for work, outcome in zip(works, outcomes, strict=True):
+            if outcome is None:
+                releases.append(untouched(work))
+                continue
+            release = self.settle(work, outcome, by_name[work.lease.name].told.intended)
+            made = sum(1 / shared[id(call)] for call in outcome.calls)
+            release = replace(release, unpaid=made - self._paid(work.lease.name))
+            if release.verdict in OF_THE_TARGET and release.verdict in told:
+                release = replace(release, verdict="")  # one call that failed is one failure
+            told.add(release.verdict)
+            releases.append(release)
+        return releases
+
+    def _paid(self, name: Name) -> float:
+        """What a lease pays of the target's rate: a call, or its share of one."""
+        batch = self.resource(name).batch
+        return 1 / batch.size if batch else 1.0
 
     def probe(self, probe: Probe, http: Http) -> tuple[Release | None, ProbeResult]:
         """Find out whether what paused a target is gone: by its `check:` call, or by one waiting
@@ -306,21 +341,6 @@ class Reconciler:
             release = Release(work.lease, work.lease.state.delivered, due_in=0.0)
             return release, probe.result(outcome)
         return self.settle(work, outcome, intended, probing=True), probe.result(outcome)
-
-    def _renewer(self, work: Work) -> Callable[[], None]:
-        """Called before each call: makes sure that the lease outlasts it, or raises LeaseLost."""
-        seconds = self.lease_seconds(work.lease.name.target)
-        held_until = work.leased_at + seconds
-
-        def before_call() -> None:
-            nonlocal held_until
-            if held_until - time.monotonic() > seconds - LEASE_MARGIN / 2:
-                return  # a call that starts now ends before the lease does
-            if not store.renew(self.client, work.lease, seconds):
-                raise LeaseLost(f"{work.lease.name.resource} is delivered by somebody else now")
-            held_until = time.monotonic() + seconds
-
-        return before_call
 
     def _release_without_call(self, work: Work) -> Release:
         told, generation = work.lease.state.delivered, work.lease.state.generation
@@ -349,7 +369,8 @@ class Reconciler:
         release = replace(
             release,
             calls=tuple(_call_line(work.lease.name, call) for call in outcome.calls),
-            edits=tuple(_edit_line(work, name, held) for name, held in outcome.withheld.items()),
+            unpaid=len(outcome.calls) - self._paid(work.lease.name),
+            edits=tuple(map(edits.pack, _edits(work, outcome))),
         )
         if probing and outcome.meaning != "done":
             return release
@@ -370,7 +391,7 @@ class Reconciler:
     ) -> Release:
         lease = work.lease
         if outcome.meaning == "done":
-            return _done(work, told)
+            return _done(work, told, outcome)
         told = replace(told, why=outcome.reason, since=told.since or _now())
         if probing:
             return Release(lease, told, due_in=0.0)  # last in line, and no attempt of its own
@@ -390,6 +411,50 @@ class Reconciler:
             return _given_up(lease, told, replace(outcome, reason=f"{outcome.reason}; {tries}"))
         hold = min(outcome.retry_after or 0.0, config.retry.max_retry_after)
         return Release(lease, told, due_in=max(due_in * _jitter(), hold), hold=hold)
+
+
+class _Pen:
+    """What is written down for a record while its calls are made, as long as its lease is ours.
+    Each method raises LeaseLost when it is not.
+
+    `told` is the delivered half as it was written down last.
+    """
+
+    def __init__(self, reconciler: Reconciler, work: Work) -> None:
+        self.told = work.lease.state.delivered
+        self._client = reconciler.client
+        self._lease = work.lease
+        self._seconds = reconciler.lease_seconds(work.lease.name.target)
+        self._held_until = work.leased_at + self._seconds
+
+    def renew(self) -> None:
+        """Before each call: makes sure that the lease outlasts it."""
+        if self._held_until - time.monotonic() > self._seconds - LEASE_MARGIN / 2:
+            return  # a call that starts now ends before the lease does
+        self._check(store.renew(self._client, self._lease, self._seconds))
+        self._held_until = time.monotonic() + self._seconds
+
+    def intent(self, payload: Json) -> None:
+        """Nothing is created that nobody could find again after a crash."""
+        self.told = replace(self.told, intended=payload)
+        self._write_down()
+
+    def numbered(self, number: int, unheard: str) -> None:
+        """In a doubt, which call it is that comes next."""
+        self.told = replace(self.told, calls=number, unheard=unheard)
+        self._write_down()
+
+    def _write_down(self) -> None:
+        self._check(store.intend(self._client, self._lease, replace(self.told, doubt=True)))
+
+    def _check(self, ours: bool) -> None:
+        if not ours:
+            raise LeaseLost(f"{self._lease.name.resource} is delivered by somebody else now")
+
+
+def untouched(work: Work) -> Release:
+    """Given back before any call was made."""
+    return Release(work.lease, work.lease.state.delivered, due_in=0.0)
 
 
 def retry_delay(attempts: int, retry: Retry) -> float | None:
@@ -447,13 +512,15 @@ def _learnt(work: Work, outcome: Outcome, intended: Json) -> Delivered:
     )
 
 
-def _done(work: Work, told: Delivered) -> Release:
+def _done(work: Work, told: Delivered, outcome: Outcome) -> Release:
     gone = work.lease.state.merged.deleted is not None
     before = work.lease.state.delivered
+    now = _now()
     after = replace(
         told,
         generation=work.lease.state.generation,
         digests=work.plan.digests,
+        times=_times(before, work.plan.digests, outcome, now),
         exists=not gone,
         gone=gone,
         link=None if gone else told.link,
@@ -463,7 +530,7 @@ def _done(work: Work, told: Delivered) -> Release:
         attempts=0,
         why="",
         since=0,
-        at=_now(),
+        at=now,
     )
     relink = not gone and (not before.exists or after.link != before.link)
     return Release(work.lease, after, relink=relink)
@@ -532,23 +599,21 @@ def outcome_of(
     return journal.outcome(entry, "merged", number, touched, warnings=applied.warnings)
 
 
-def _edit_line(work: Work, name: str, held: Json) -> str:
-    """An edit of a person in the CRM that was kept, as `c:edits` keeps it."""
-    cell = work.lease.state.merged.fields[name]
-    stamp = cell.newest
-    told = work.plan.delivery.fields.get(name) if work.plan.delivery else None
-    line = [
-        store.key_of(work.lease.name),
-        name,
-        held,
-        told,
-        _now(),
-        cell.write,
-        cell.rule,
-        stamp.set,
-        stamp.serial,
-    ]
-    return json.dumps(line, ensure_ascii=False, separators=(",", ":"))
+def _times(
+    before: Delivered, digests: Mapping[str, str], outcome: Outcome, now: int
+) -> dict[str, int]:
+    """When the value of each field went out: now for what was sent and is new to the CRM."""
+    if not before.exists and not outcome.sent:
+        return dict.fromkeys(digests, now)  # an interrupted create, repeated as it was
+    new = {n for n in outcome.sent if n not in before.times or before.digests.get(n) != digests[n]}
+    old = {n: at for n, at in before.times.items() if digests.get(n) == before.digests.get(n)}
+    return old | dict.fromkeys(new, now)
+
+
+def _edits(work: Work, outcome: Outcome) -> Iterator[edits.Edit]:
+    """The edits of people in the CRM that a delivery met."""
+    state = work.lease.state
+    return edits.met(state.merged, state.delivered, work.plan.delivery, outcome, _now())
 
 
 def _call_line(name: Name, call: CallLog) -> str:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from hashlib import sha1
 from typing import Any, TypeAlias
+from urllib.parse import parse_qs, urlsplit
 
 import redis
 from redis.backoff import NoBackoff
@@ -42,12 +43,28 @@ def connect(url: str, *, timeout: float = 5.0) -> Redis:
     answer that is seconds late. RESP2 keeps the shape of replies the same on Redis 6.2 and 7.
     """
     return redis.Redis.from_url(
-        url,
+        without_idle_switches(url),
         socket_timeout=timeout,
         socket_connect_timeout=timeout,
         retry=Retry(NoBackoff(), 0),
         protocol=2,
     )
+
+
+def without_idle_switches(url: str) -> str:
+    """The address without what only TLS knows, where it is none with TLS: one configuration then
+    serves a platform's Redis and a plain one."""
+    address, mark, query = url.partition("?")
+    if not mark or address.startswith("rediss://"):
+        return url
+    kept = [part for part in query.split("&") if not part.startswith("ssl_")]
+    return "?".join(filter(None, (address, "&".join(kept))))
+
+
+def unchecked(url: str) -> bool:
+    """Whether the certificate of the Redis at `url` is not looked at."""
+    query = parse_qs(urlsplit(url).query)
+    return url.startswith("rediss://") and query.get("ssl_cert_reqs", [""])[-1] == "none"
 
 
 class PerThread:

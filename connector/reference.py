@@ -44,6 +44,7 @@ from connector.mapping import schema as grammar
 from connector.mapping.functions import FUNCTIONS
 from connector.mapping.load import MappingSet, set_from_texts
 from connector.mapping.rendering import change_to_json
+from connector.metrics import METRICS
 from connector.model import Json, Micros
 from connector.sources import VENDORS, open_source
 from connector.sources.base import Source
@@ -117,7 +118,19 @@ def _fenced(info: str, text: str) -> str:
 # --- config.yaml
 
 _CALL = ("method", "path", "query", "headers", "body", "escape")
-_CALLS = ("check", "login", "search", "put", "patch", "post", "create", "update", "read", "delete")
+_CALLS = (
+    "check",
+    "login",
+    "search",
+    "put",
+    "patch",
+    "post",
+    "create",
+    "update",
+    "batch",
+    "read",
+    "delete",
+)
 _KEY_HEADINGS = ("key", "takes", "default", "what it is for")
 
 
@@ -351,6 +364,22 @@ def _verbs(command: click.Command, name: str, parent: click.Context | None) -> I
                 yield from _verbs(found, word, context)
 
 
+# --- metrics
+
+
+def _metrics(_: str, __: str) -> str:
+    rows = (
+        (
+            _code(f"{name}{{{','.join(known.labels)}}}" if known.labels else name),
+            known.kind,
+            known.what,
+            known.alert,
+        )
+        for name, known in METRICS.items()
+    )
+    return _table(("metric", "type", "what it is", "alert when"), rows)
+
+
 # --- events, and worked examples
 
 
@@ -475,6 +504,7 @@ MAKERS: Mapping[str, Callable[[str, str], str]] = {
     "functions": _functions,
     "own-functions": _own_functions,
     "commands": _commands,
+    "metrics": _metrics,
     "answers": lambda _, __: answers.markdown(),
     "kinds": _kinds,
     "document": _document,

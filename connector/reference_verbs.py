@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -27,14 +28,16 @@ from connector.mapping.paths import (
 )
 from connector.mapping.paths import Path as DocumentPath
 from connector.mapping.ruleset import MappingSet
-from connector.model import Json
+from connector.model import Json, Place
 from connector.observed import Seen, Sighting
 from connector.problems import did_you_mean
+from connector.reports import place_json
 from connector.sources import catalogue
 from connector.sources.catalogue import DocumentField
 from connector.sources.stand_ins import StandIns
 from connector.terminal import print_json, print_table, say
-from connector.workbench import KINDS, Workbench, counted, fail, open_workbench
+from connector.verbs import fail
+from connector.workbench import KINDS, Workbench, counted, open_workbench
 
 _SHOWN = 60  # characters of an example
 
@@ -123,7 +126,7 @@ def _seen(bench: Workbench, kind: str) -> list[Seen]:
 
 def _field_rows(
     documented: Sequence[DocumentField],
-    mapped: Sequence[tuple[frozenset[DocumentPath], str]],
+    mapped: Sequence[_Mapped],
     seen: Sequence[Seen],
 ) -> list[dict[str, Json]]:
     """A row for each documented path, then for each other that was seen."""
@@ -142,7 +145,12 @@ def _field_rows(
             "example": entry.example if entry else None,
             "meaning": entry.meaning if entry else "not documented",
             "values": list(entry.values) if entry else [],
-            "mapped": sorted({at for read, at in mapped if _reads(read, path)}),
+            "mapped": sorted({each.to for each in mapped if _reads(each.read, path)}),
+            "mapped_at": [
+                {"to": each.to, **place_json(each.place)}
+                for each in mapped
+                if _reads(each.read, path)
+            ],
         }
         if seen:
             row["documented"] = entry is not None
@@ -165,7 +173,8 @@ def _sightings_json(found: Sequence[Sighting], masks: StandIns) -> Json:
 
 
 def _field_cells(row: Mapping[str, Json], from_journal: bool) -> list[object]:
-    meaning, mapped = row["meaning"], ", ".join(row["mapped"])
+    meaning = row["meaning"]
+    mapped = "\n".join(f"{m['to']}  {m['file']}:{m['line']}" for m in row["mapped_at"])
     if not from_journal:
         return [row["path"], "|".join(row["types"]), _example(row["example"]), meaning, mapped]
     seen = row.get("seen") or {"events": 0, "types": [], "example": None}
@@ -178,20 +187,29 @@ def _example(value: Json) -> str:
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
 
 
-def _mapped(
-    mapping_set: MappingSet, vendor: str, kind: str
-) -> list[tuple[frozenset[DocumentPath], str]]:
-    """For each expression that sees `kind`: the paths that it reads, and where its value goes."""
+@dataclass(frozen=True, slots=True)
+class _Mapped:
+    """An expression: the paths that it reads, where its value goes, and where it stands."""
+
+    read: frozenset[DocumentPath]
+    to: str
+    place: Place
+
+
+def _mapped(mapping_set: MappingSet, vendor: str, kind: str) -> list[_Mapped]:
+    """Every expression that sees `kind`, in the order of the files."""
     source = next((n for n, k in mapping_set.sources.items() if k == vendor), vendor)
-    mapped = []
+    mapped: list[_Mapped] = []
     for record in mapping_set.rules_for(source, kind):
         items = items_of(record)
         for name, part in (("id", record.id), ("version", record.version)):
             if part:
-                use = use_of(part.expression, items)
-                mapped.append((frozenset(_documented_paths(use)), f"{record.resource} ({name})"))
+                read = frozenset(_documented_paths(use_of(part.expression, items)))
+                mapped.append(_Mapped(read, f"{record.resource} ({name})", part.place))
+        places = {rule.name: rule.place for rule in record.fields}
         for name, use in field_uses(record):
-            mapped.append((frozenset(_documented_paths(use)), f"{record.resource}.{name}"))
+            read = frozenset(_documented_paths(use))
+            mapped.append(_Mapped(read, f"{record.resource}.{name}", places[name]))
     return mapped
 
 

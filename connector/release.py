@@ -22,7 +22,7 @@ from connector.assemble import build_set, open_sources
 from connector.config import Config
 from connector.mapping import published
 from connector.mapping.blocks import Result, run_tests
-from connector.mapping.load import Judged, MappingSet, judge, read_folder
+from connector.mapping.load import Judged, MappingSet, judge, judge_texts, read_folder
 from connector.mapping.published import Kept, Note, Put, Version
 from connector.mapping.ruleset import set_hash
 from connector.model import Problem
@@ -41,6 +41,11 @@ POLL_SECONDS = 0.05
 def judged(config: Config) -> Judged:
     """The set in the configured folder with its errors and warnings, as `mappings check` says."""
     return judge(config.mappings, _workbench(config).surroundings)
+
+
+def judged_texts(config: Config, texts: Mapping[str, str]) -> Judged:
+    """As `judged`, for edited texts that stand in no folder."""
+    return judge_texts(texts, _workbench(config).surroundings)
 
 
 def failed_tests(config: Config, mapping_set: MappingSet) -> list[Result]:

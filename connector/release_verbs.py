@@ -12,30 +12,34 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import NoReturn
 
 import click
-from redis.exceptions import RedisError
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
 from connector import assemble, journal, reports
 from connector import plan as planning
 from connector import release as releases
+from connector.audit_verbs import noted
 from connector.config import Config
-from connector.config import load as load_config
-from connector.errors import ConfigInvalid, MappingInvalid
+from connector.errors import MappingInvalid
 from connector.mapping import published
 from connector.mapping.load import MappingSet
 from connector.mapping.published import Note, Put, Superseded, Version
 from connector.model import Json, Micros
 from connector.plan import Example, Plan, Selection, Turn
-from connector.redisdb import Redis, connect
+from connector.redisdb import Redis
 from connector.replay import Progress, Replay, Replayed
 from connector.since import Since
 from connector.terminal import complain, err, print_json, print_problems, print_table, say
-
-FOUND_WRONG, COULD_NOT_RUN = 1, 2
+from connector.verbs import (
+    COULD_NOT_RUN,
+    FOUND_WRONG,
+    configuration,
+    fail,
+    open_redis,
+    under_one_set,
+)
 
 SUMMARY_EVENTS = 10_000
 """The latest events that `publish` runs for its summary; `plan` runs all that it is asked for."""
@@ -86,8 +90,8 @@ def plan(
     Nothing is sent or written, unless --apply is given and confirmed. Exit code 1 when events that
     pass now would fail.
     """
-    config = _config()
-    client = _redis(config)
+    config = configuration()
+    client = open_redis(config.redis_url)
     mapping_set = _good_set(config, COULD_NOT_RUN)
     number = published.number_in_force(client) or 0
     selection = Selection(since, kind, record, limit)
@@ -100,6 +104,7 @@ def plan(
         _pass_tests(config, mapping_set)
         _ask(f"Publish the folder, and replay {len(found.to_replay)} events?", yes)
         put = _put(client, mapping_set, Note(_who(author), message), number)
+        noted(client, "publish", f"mapping set {put.number}", message, author)
         replayed = _replay(config, client, put, found, selection, serials)
         answer |= {"published": put.number, "replayed": replayed.events}
         if not json_:
@@ -122,8 +127,8 @@ def publish(message: str, author: str | None, yes: bool, no_plan: bool, json_: b
     They are checked and tested before; a folder that fails changes nothing (exit code 1). Events
     received before are not run again: `plan --apply` or `replay` does that.
     """
-    config = _config()
-    client = _redis(config)
+    config = configuration()
+    client = open_redis(config.redis_url)
     now = releases.standing(config, client)
     if now.same:
         if json_:
@@ -142,6 +147,7 @@ def publish(message: str, author: str | None, yes: bool, no_plan: bool, json_: b
             _say_summary(found)
     _ask("Publish the folder?", yes)
     put = _put(client, mapping_set, Note(_who(author), message), now.number)
+    noted(client, "publish", f"mapping set {put.number}", message, author)
     if json_:
         plan_json = planning.plan_to_json(found) if found else None
         told = {"number": put.number, "hash": mapping_set.hash, "published": True}
@@ -156,8 +162,8 @@ def publish(message: str, author: str | None, yes: bool, no_plan: bool, json_: b
 @as_json
 def versions(json_: bool) -> None:
     """The mapping sets that are or were in force, the latest first."""
-    config = _config()
-    client = _redis(config)
+    config = configuration()
+    client = open_redis(config.redis_url)
     known = published.versions(client)
     number = published.number_in_force(client)
     if json_:
@@ -188,13 +194,13 @@ def diff(a: str | None, b: str, json_: bool) -> None:
 
     Without B, A is compared with the folder; without both, the set in force.
     """
-    config = _config()
-    client = _redis(config)
-    a = a or str(published.number_in_force(client) or _fail("no mapping set is in force yet"))
+    config = configuration()
+    client = open_redis(config.redis_url)
+    a = a or str(published.number_in_force(client) or fail("no mapping set is in force yet"))
     try:
         before, after = (releases.kept(config, client, which) for which in (a, b))
     except LookupError as error:
-        _fail(str(error.args[0]))
+        fail(str(error.args[0]))
     found = list(releases.differences(before, after, (a, b)))
     zones = [str(before.timezone), str(after.timezone)]
     if json_:
@@ -220,16 +226,17 @@ def rollback(number: int | None, message: str, author: str | None, json_: bool) 
 
     It gets a new number. The files of the folder stay as they are.
     """
-    config = _config()
-    client = _redis(config)
+    config = configuration()
+    client = open_redis(config.redis_url)
     number = number or _number_before(client)
     try:
         put = releases.roll_back(config, client, number, Note(_who(author), message))
     except LookupError as error:
-        _fail(str(error.args[0]))
+        fail(str(error.args[0]))
     except MappingInvalid as error:
         print_problems(error.problems, "bold red", "error", lines=False)
-        _fail(f"mapping set {number} cannot be used with the configuration of today", FOUND_WRONG)
+        fail(f"mapping set {number} cannot be used with the configuration of today", FOUND_WRONG)
+    noted(client, "roll_back", f"mapping set {put.number}", f"back to {number}", author)
     if json_:
         print_json({"number": put.number, "back_to": number, "published": put.is_new})
         return
@@ -245,28 +252,6 @@ def rollback(number: int | None, message: str, author: str | None, json_: bool) 
 # --- what the verbs share
 
 
-def _config() -> Config:
-    try:
-        return load_config()
-    except ConfigInvalid as error:
-        print_problems(error.problems, "bold red", "error", lines=False)
-        sys.exit(COULD_NOT_RUN)
-
-
-def _redis(config: Config) -> Redis:
-    client = connect(config.redis_url)
-    try:
-        client.ping()
-    except RedisError as error:
-        _fail(f"Redis cannot be reached: {error}")
-    return client
-
-
-def _fail(why: str, code: int = COULD_NOT_RUN) -> NoReturn:
-    complain(why)
-    sys.exit(code)
-
-
 def _who(author: str | None) -> str:
     return releases.author(os.environ) if author is None else author
 
@@ -275,7 +260,7 @@ def _good_set(config: Config, code: int) -> MappingSet:
     judged = releases.judged(config)
     if judged.mapping_set is None:
         print_problems(judged.errors, "bold red", "error")
-        _fail(f"{len(judged.errors)} errors in {config.mappings}; nothing was published", code)
+        fail(f"{len(judged.errors)} errors in {config.mappings}; nothing was published", code)
     return judged.mapping_set
 
 
@@ -285,7 +270,7 @@ def _pass_tests(config: Config, mapping_set: MappingSet) -> None:
         complain(f"test failed: {result.place}: {result.name}")
     if failed:
         what = f"{len(failed)} of {len(mapping_set.tests)} tests failed"
-        _fail(f"{what} (`connector mappings test` says why); nothing was published", FOUND_WRONG)
+        fail(f"{what} (`connector mappings test` says why); nothing was published", FOUND_WRONG)
 
 
 def _ask(question: str, yes: bool) -> None:
@@ -294,16 +279,16 @@ def _ask(question: str, yes: bool) -> None:
     try:
         agreed = click.confirm(question, err=True)
     except click.Abort:
-        _fail("nobody answered, nothing was published; --yes does not ask")
+        fail("nobody answered, nothing was published; --yes does not ask")
     if not agreed:
-        _fail("nothing was published", FOUND_WRONG)
+        fail("nothing was published", FOUND_WRONG)
 
 
 def _put(client: Redis, mapping_set: MappingSet, note: Note, after: int) -> Put:
     try:
         return published.put_in_force(client, mapping_set, note, after=after)
     except Superseded as error:
-        _fail(f"{error}; nothing was published. `connector mappings diff` shows how it differs")
+        fail(f"{error}; nothing was published. `connector mappings diff` shows how it differs")
 
 
 def _plan(config: Config, client: Redis, mapping_set: MappingSet, serials: Sequence[int]) -> Plan:
@@ -329,11 +314,8 @@ def _replay(
         for entry in journal.headers(client, sorted(late.union(found.to_replay)))
         if entry.serial not in late or entry.set_number < put.number
     ]
-    try:
-        with _progress() as progress:
-            return Replay(assemble.reconciler(config, client)).events(entries, progress)
-    except Superseded as error:
-        _fail(str(error))
+    with under_one_set(), _progress() as progress:
+        return Replay(assemble.reconciler(config, client)).events(entries, progress)
 
 
 @contextmanager
@@ -354,7 +336,7 @@ def _progress() -> Iterator[Progress]:
 def _number_before(client: Redis) -> int:
     current = published.number_in_force(client) or 0
     earlier = [v.number for v in published.versions(client) if v.number < current]
-    return earlier[0] if earlier else _fail("there is no mapping set before the one in force")
+    return earlier[0] if earlier else fail("there is no mapping set before the one in force")
 
 
 # --- how things are said

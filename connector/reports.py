@@ -12,14 +12,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 
-from connector import flow, journal, release
+from connector import flow, journal
 from connector.assemble import build_set
 from connector.config import Config
+from connector.edits import Edit, unpack
+from connector.effects import Effect, Scene, effects, is_told, why_kept, why_not_told
+from connector.errors import EventUnreadable
 from connector.journal import Entry
 from connector.mapping import published
 from connector.mapping.load import MappingSet
 from connector.model import Json, Micros, Name, Place, Ref
+from connector.reconcile import Reconciler
 from connector.records import store
+from connector.records.desired import references
 from connector.records.state import Cell, Stamp
 from connector.records.store import Standing, State
 from connector.redisdb import PREFIX, Redis
@@ -114,9 +119,52 @@ def event_detail(client: Redis, entry: Entry) -> dict[str, Json]:
         "error": entry.problem.to_json() if entry.problem else None,
         "warnings": [warning.to_json() for warning in entry.warnings],
         "records": [
-            {**_name_json(name), **_progress(states[name], standings[name])} for name in names
+            {**_name_json(name), **progress(states[name], standings[name])} for name in names
         ],
         "body": body,
+    }
+
+
+def event_effects(reconciler: Reconciler, entry: Entry) -> tuple[int, list[dict[str, Json]]]:
+    """What an event did to each field that it speaks of, and why not to others; before that the
+    number of the mapping set by which this is told: the one that read the event, where it is
+    still known, else the one in force."""
+    client = reconciler.client
+    number, mapping_set = reconciler.in_force.get(client)
+    if entry.set_number not in (0, number):
+        before = reconciler.in_force.numbered(client, entry.set_number)
+        number, mapping_set = (entry.set_number, before) if before else (number, mapping_set)
+    applied = reconciler.apply(entry, mapping_set)
+    source = reconciler.sources.get(entry.event.source)
+    try:
+        document = source.document(entry.event) if source else None
+    except EventUnreadable:
+        document = None
+    names = list(dict.fromkeys(Name(c.target, c.resource, c.id) for c in applied.changes))
+    states = {state.name: state for state in store.read(client, names)}
+    others = {other for state in states.values() for other in references(state)} - states.keys()
+    states |= {state.name: state for state in store.read(client, sorted(others))}
+    scene = Scene(
+        entry, number, mapping_set, states, store.standings(client, names), edits_of(client, names)
+    )
+    merged = entry.state == "merged"
+    found = list(effects(scene, applied, document)) if merged else []
+    ids = _EventIds(client)
+    return number, [_effect_json(effect, ids) for effect in found]
+
+
+def _effect_json(effect: Effect, ids: _EventIds) -> dict[str, Json]:
+    return {
+        "target": effect.target or None,
+        "resource": effect.resource,
+        "id": effect.id or None,
+        "field": effect.field or None,
+        "did": effect.did,
+        "value": effect.value,
+        "why": effect.why or None,
+        "delivered_at": iso(effect.at),
+        "by": ids.numbered(effect.by) if effect.by else None,
+        **place_json(effect.place),
     }
 
 
@@ -129,6 +177,7 @@ def record_detail(client: Redis, config: Config, state: State) -> dict[str, Json
     standing = store.standings(client, [state.name])[state.name]
     places = _Places(client, config)
     events_of = _EventIds(client)
+    others = {other.name: other for other in store.read(client, references(state))}
     told = state.delivered
     fields = [
         {
@@ -138,6 +187,7 @@ def record_detail(client: Redis, config: Config, state: State) -> dict[str, Json
             **places.of(cell),
             "write": cell.write,
             "delivered": name in told.digests,
+            **_delivered_json(state, others, name, cell),
         }
         for name, cell in sorted(state.merged.fields.items())
     ]
@@ -146,7 +196,7 @@ def record_detail(client: Redis, config: Config, state: State) -> dict[str, Json
         **_name_json(state.name),
         "fields": fields,
         "deleted": _stamp_json(deleted, events_of) if deleted else None,
-        **_progress(state, standing),
+        **progress(state, standing),
         "link": told.link,
         "exists": told.exists,
         "delivered_at": iso(told.at),
@@ -154,6 +204,19 @@ def record_detail(client: Redis, config: Config, state: State) -> dict[str, Json
         "events": [e.event.id for e in journal.headers(client, store.serials(client, state.name))],
         "calls": [call_json(line) for line in store.calls(client, state.name)],
     }
+
+
+def _delivered_json(
+    state: State, others: Mapping[Name, State], name: str, cell: Cell
+) -> dict[str, Json]:
+    """When the value of a field went out, or why it did not."""
+    told = state.delivered
+    at = told.times.get(name)
+    if name not in told.digests or not is_told(cell, told.digests[name]):
+        why = why_not_told(others, state, name, cell)
+        dead = told.dead.reason if told.dead else ""
+        return {"delivered_at": None, "note": why or told.why or dead or "not sent yet"}
+    return {"delivered_at": iso(at), "note": None if at else why_kept(cell)}
 
 
 def call_json(line: bytes) -> dict[str, Json]:
@@ -172,26 +235,30 @@ def call_json(line: bytes) -> dict[str, Json]:
 
 
 def edits(client: Redis, config: Config, limit: int) -> list[dict[str, Json]]:
-    """Edits of people in the CRM that were kept, the latest first: both values, and the event and
-    mapping line that would have overwritten them."""
-    places = _Places(client, config)
-    rows = []
-    for line in store.edits(client, limit):
-        key, field, held, told, at, policy, rule, set_number, serial = json.loads(line)
-        found = journal.headers(client, [serial])
-        rows.append(
-            {
-                **_name_json(store.name_of(key)),
-                "field": field,
-                "kept": held,
-                "not_written": told,
-                "at": iso(at),
-                "write": policy,
-                "event": found[0].event.id if found else None,
-                **places.at(set_number, rule),
-            }
-        )
-    return rows
+    """Edits of people in the CRM that a delivery met, the latest first: whether they were kept or
+    overwritten, both values, and the event and mapping line that did or would have done it."""
+    places, ids = _Places(client, config), _EventIds(client)
+    return [
+        {
+            **_name_json(edit.name),
+            "field": edit.field,
+            "fate": edit.fate,
+            "theirs": edit.theirs,
+            "ours": edit.ours,
+            "at": iso(edit.at),
+            "write": edit.write,
+            "event": ids.numbered(edit.serial),
+            **places.at(edit.set_number, edit.rule),
+        }
+        for edit in map(unpack, store.edits(client, limit))
+    ]
+
+
+def edits_of(client: Redis, names: Iterable[Name]) -> list[Edit]:
+    """The edits that deliveries of these records met, the latest first."""
+    marks = [json.dumps(store.key_of(name), ensure_ascii=False).encode() for name in names]
+    lines = store.edits(client) if marks else []
+    return [unpack(line) for line in lines if any(mark in line for mark in marks)]
 
 
 def find_records(client: Redis, config: Config, resource: str, id_: str) -> list[State]:
@@ -200,7 +267,7 @@ def find_records(client: Redis, config: Config, resource: str, id_: str) -> list
     return [state for state in store.read(client, names) if state.generation]
 
 
-def _progress(state: State, standing: Standing) -> dict[str, Json]:
+def progress(state: State, standing: Standing) -> dict[str, Json]:
     """How far the CRM is with a record, and why it is not up to date."""
     told = state.delivered
     dead = told.dead if standing.dead and standing.due is None else None
@@ -235,6 +302,8 @@ def status(client: Redis, config: Config, workers: Iterable[str]) -> dict[str, J
 
 def _mappings(client: Redis, config: Config) -> dict[str, Json]:
     """Which set is in force, and how the folder compares with it."""
+    from connector import release  # with it comes what a worker need not hold
+
     now = release.standing(config, client)
     return {
         "number": now.number or None,
@@ -292,10 +361,14 @@ class _EventIds:
         self._known: dict[int, str | None] = {}
 
     def of(self, stamp: Stamp) -> str:
-        if stamp.serial not in self._known:
-            found = journal.headers(self._client, [stamp.serial])
-            self._known[stamp.serial] = found[0].event.id if found else None
-        return self._known[stamp.serial] or stamp.event
+        return self.numbered(stamp.serial) or stamp.event
+
+    def numbered(self, serial: int) -> str | None:
+        """The id of an event by its serial; None for one no longer kept."""
+        if serial not in self._known:
+            found = journal.headers(self._client, [serial])
+            self._known[serial] = found[0].event.id if found else None
+        return self._known[serial]
 
 
 class _Places:
@@ -320,8 +393,13 @@ class _Places:
         place: Place | None = None
         if known is not None and 0 <= rule < len(known.places):
             place = known.places[rule]
-        return {
-            "file": place.file if place else None,
-            "line": place.line if place else None,
-            "column": place.column if place else None,
-        }
+        return place_json(place)
+
+
+def place_json(place: Place | None) -> dict[str, Json]:
+    """A place in a mapping file; null where it is not known any more."""
+    return {
+        "file": place.file if place else None,
+        "line": place.line if place else None,
+        "column": place.column if place else None,
+    }

@@ -1,15 +1,17 @@
 """How the command line speaks: tables for people, JSON for programs, errors with a caret.
 
 Invariant: what is printed to standard output with `--json` is one JSON document and nothing else;
-messages about the run itself go to standard error.
+messages about the run itself go to standard error. Cells are only folded for a terminal's width.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TextIO
 
 from rich.console import Console
 from rich.table import Table
@@ -18,8 +20,16 @@ from rich.text import Text
 from connector.model import Json, Problem
 from connector.problems import render
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+_ENDLESS = 10_000  # columns of what is no terminal: a program that reads along wants whole words
+
+
+def _columns(stream: TextIO) -> int | None:
+    """The width to print in; None where the terminal, or $COLUMNS, tells."""
+    return None if stream.isatty() or os.environ.get("COLUMNS") else _ENDLESS
+
+
+out = Console(highlight=False, soft_wrap=True, width=_columns(sys.stdout))
+err = Console(stderr=True, highlight=False, soft_wrap=True, width=_columns(sys.stderr))
 
 STATE_STYLES = {
     "done": "green",
@@ -59,15 +69,20 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[object]], title
 
 
 def print_problems(
-    problems: Iterable[Problem], style: str, word: str, *, lines: bool = True
+    problems: Iterable[Problem],
+    style: str,
+    word: str,
+    *,
+    lines: bool = True,
+    masked: bool = False,
 ) -> None:
     """Each problem with its place and, where `lines`, the offending line with a caret.
 
-    Lines of config.yaml are never shown: one may hold a secret.
+    `masked`: without the values, for config.yaml, a line of which may hold a secret.
     """
     for problem in problems:
         text = _text_of(problem) if lines else None
-        shown = render(problem, text) if text is not None else str(problem)
+        shown = render(problem, text, masked=masked) if text is not None else str(problem)
         err.print(Text(f"{word}: ", style=style).append(Text(shown, style="")))
 
 

@@ -14,17 +14,19 @@ from typing import Any
 from flask import Flask, Response, jsonify
 from redis.exceptions import RedisError
 
-from connector import assemble, dashboard, journal, metrics, receiver, serving
+from connector import assemble, dashboard, metrics, receiver, series, serving
 from connector.alive import live_workers
 from connector.config import Config
 from connector.config import load as load_config
 from connector.errors import MappingInvalid
+from connector.exposition import CONTENT_TYPE, Exposition, standing
 from connector.mapping import published
-from connector.metrics import Counters
 from connector.receiver import Intake
 from connector.records import store
-from connector.redisdb import PREFIX, Redis, connect
+from connector.redisdb import Redis, connect
+from connector.series import Sampler
 from connector.spool import Spool
+from connector.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
 
@@ -42,17 +44,19 @@ def create_app(config: Config | None = None) -> Flask:
     """
     config = config or load_config()
     client = connect(config.redis_url, timeout=REDIS_SECONDS)
-    counters = Counters()
+    telemetry = Telemetry("web", config)
     spool = Spool(config.spool, most_bytes=config.receiver.max_spool) if config.spool else None
-    intake = Intake(client, spool, counters)
+    intake = Intake(client, spool, telemetry)
     app = Flask("connector", static_folder=None, template_folder=None)
     app.register_blueprint(
         receiver.blueprint(assemble.open_sources(config), intake, config.receiver.max_body)
     )
-    app.register_blueprint(dashboard.blueprint(config, client))
     _add_health(app, config, client, spool)
+    pages = dashboard.beside(app.wsgi_app, config, lambda: None if spool is None else len(spool))
+    app.wsgi_app = pages  # type: ignore[method-assign]
+    _add_metrics(app, Exposition(client, config, telemetry.meter, lambda: _spooled(spool)))
     _in_background(intake.drain_forever, "spool")
-    _in_background(lambda: _look_after(config, client, counters), "upkeep")
+    _in_background(lambda: _look_after(config, client, spool, telemetry), "upkeep")
     return app
 
 
@@ -63,6 +67,7 @@ def serve(config: Config, host: str, port: int) -> None:
         host,
         port,
         threads=THREADS,
+        most_body=config.receiver.max_body,
         settings={
             "timeout": 30,
             "graceful_timeout": 25,
@@ -87,20 +92,17 @@ def _add_health(app: Flask, config: Config, client: Redis, spool: Spool | None) 
         response.status_code = 200 if all(part["ok"] for part in parts.values()) else 503
         return response
 
+
+def _add_metrics(app: Flask, exposition: Exposition) -> None:
     @app.get("/metrics")
     def show_metrics() -> Response:
-        try:
-            text = metrics.exposition(client, _gauges(config, client, spool))
-        except RedisError as error:
-            log.warning("metrics: Redis is away (%s)", error)
-            return Response("Redis is away\n", 503, mimetype="text/plain")
-        return Response(text, content_type="text/plain; version=0.0.4; charset=utf-8")
+        return Response(exposition.text(), content_type=CONTENT_TYPE)
 
 
 def _parts(config: Config, client: Redis, spool: Spool | None) -> dict[str, dict[str, Any]]:
     """The state of each part. Ready means: events are taken and brought on. Without Redis or a
     worker they are still taken (`/healthz` tells); a paused target does not make it unready."""
-    spooled, size = (None, None) if spool is None else (len(spool), spool.size())
+    spooled = _spooled(spool)
     try:
         number = published.number_in_force(client)
         workers = live_workers(client)
@@ -111,24 +113,20 @@ def _parts(config: Config, client: Redis, spool: Spool | None) -> dict[str, dict
         redis_part = {"ok": False, "why": type(error).__name__}
     return {
         "redis": redis_part,
-        "spool": {"ok": True, "configured": spool is not None, "events": spooled, "bytes": size},
+        "spool": {
+            "ok": True,
+            "configured": spool is not None,
+            "events": spooled,
+            "bytes": None if spool is None else spool.size(),
+        },
         "mappings": {"ok": number is not None, "set": number},
         "targets": {"ok": True, "waiting": waiting},
         "workers": {"ok": bool(workers), "alive": len(workers)},
     }
 
 
-def _gauges(config: Config, client: Redis, spool: Spool | None) -> dict[str, float]:
-    gauges: dict[str, float] = {
-        "events_kept": journal.count(client),
-        "events_queued": journal.queued(client),
-        "dead_letters": int(client.zcard(f"{PREFIX}dead")),
-        "workers": len(live_workers(client)),
-        "spool_events": len(spool) if spool is not None else 0,
-    }
-    for name in config.targets:
-        gauges[f'records_waiting{{target="{name}"}}'] = store.waiting(client, name)
-    return gauges
+def _spooled(spool: Spool | None) -> int | None:
+    return None if spool is None else len(spool)
 
 
 # --- upkeep
@@ -138,17 +136,20 @@ def _in_background(run: Callable[[], None], name: str) -> None:
     threading.Thread(target=run, name=name, daemon=True).start()
 
 
-def _look_after(config: Config, client: Redis, counters: Counters) -> None:
-    """Put the folder's mappings into force as soon as Redis is there; then flush the counters."""
+def _look_after(config: Config, client: Redis, spool: Spool | None, telemetry: Telemetry) -> None:
+    """Put the folder's mappings into force as soon as Redis is there; then hand over metrics."""
     pause = threading.Event()
-    sets = assemble.in_force(config)
     in_force = False
+    sampler = Sampler(
+        client, lambda: series.values(metrics.totals(client), standing(client, config))
+    )
     while True:
         try:
             if not in_force:
-                sets.get(client)
+                assemble.ensure_in_force(config, client)
                 in_force = True
-            counters.flush(client)
+            telemetry.publish(client, _spooled(spool))
+            sampler.turn()
         except RedisError as error:
             log.warning("Redis is away (%s); events go to the spool", type(error).__name__)
         except MappingInvalid as error:

@@ -11,26 +11,22 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
 from zoneinfo import ZoneInfo
 
-from redis.exceptions import RedisError
-
 from connector.config import load as load_config
-from connector.config.model import App, CareSoft, Mobio, SourceConfig
+from connector.config.model import App, CareSoft, Mobio, SourceConfig, TargetConfig
 from connector.errors import ConfigInvalid
 from connector.mapping.load import Surroundings, judge
 from connector.mapping.ruleset import MappingSet
 from connector.model import Json
 from connector.problems import did_you_mean
-from connector.redisdb import Redis, connect
+from connector.redisdb import Redis
 from connector.sources import VENDORS, catalogue, open_source
 from connector.sources.base import Source
-from connector.terminal import complain, print_problems
-
-FOUND_WRONG, COULD_NOT_RUN = 1, 2
+from connector.terminal import print_problems
+from connector.verbs import COULD_NOT_RUN, fail, open_redis
 
 KINDS: Mapping[str, tuple[str, ...]] = {name: vendor.kinds for name, vendor in VENDORS.items()}
 """For each vendor the kinds of events that it documents."""
@@ -44,17 +40,13 @@ class Workbench:
     surroundings: Surroundings
     sources: Mapping[str, Source]
     redis_url: str | None = None
+    targets: Mapping[str, TargetConfig] = field(default_factory=dict)
 
     def redis(self) -> Redis:
         """The Redis that keeps the journal. Ends the process where it cannot be reached."""
         if self.redis_url is None:
             fail("no config.yaml says which Redis keeps the journal: name one in CONNECTOR_CONFIG")
-        client = connect(self.redis_url)
-        try:
-            client.ping()
-        except RedisError as error:
-            fail(f"Redis cannot be reached: {error}")
-        return client
+        return open_redis(self.redis_url)
 
     def load(self, folder: Path | None = None) -> MappingSet:
         """The set of a folder, the configured one by default. Ends the process for a broken one."""
@@ -97,7 +89,7 @@ def open_workbench() -> Workbench:
         sys.exit(COULD_NOT_RUN)
     sources = {name: open_source(source) for name, source in config.sources.items()}
     around = surroundings(sources, list(config.targets), config.timezone)
-    return Workbench(config.mappings, around, sources, config.redis_url)
+    return Workbench(config.mappings, around, sources, config.redis_url, config.targets)
 
 
 def surroundings(
@@ -106,12 +98,6 @@ def surroundings(
     """What a set is judged against: the configuration, and what the vendors document."""
     kinds = {name: source.kind for name, source in sources.items()}
     return Surroundings(kinds, targets, timezone, KINDS, catalogue.fields)
-
-
-def fail(why: str) -> NoReturn:
-    """Says why it cannot go on, and ends the process."""
-    complain(why)
-    sys.exit(COULD_NOT_RUN)
 
 
 def counted(number: int, what: str) -> str:

@@ -33,18 +33,19 @@ from redis.exceptions import RedisError
 from rq import Worker as RqWorker
 from rq.serializers import JSONSerializer
 
-from connector import assemble, flow, journal, retention
+from connector import alerts, assemble, flow, journal, retention
 from connector.alive import MISSING_AFTER, show_alive
 from connector.config import Config
 from connector.errors import RedisUnfit
 from connector.journal import Claim, Entry
 from connector.model import Outcome
-from connector.reconcile import Probe, ProbeResult, Reconciler, Work
+from connector.reconcile import OF_THE_TARGET, Probe, ProbeResult, Reconciler, Work, untouched
 from connector.records import store
 from connector.records.store import Lease, Release
 from connector.redisdb import PREFIX, Redis, connect
 from connector.replay import merge_events
 from connector.targets.http import Http
+from connector.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
 
@@ -57,8 +58,10 @@ STOP_WITHIN = 25.0
 
 ROUND_SECONDS = 0.015
 """How far apart rounds begin while events trickle in and senders are free: what gathers meanwhile
-shares the cost of a round. The first event after a quiet time, a backlog and senders in want of
-work wait for nothing."""
+shares the cost of a round. The first event after a quiet time and a backlog wait for nothing."""
+
+FULL_ROUND_SECONDS = 0.004
+"""The same while few senders are free: what they have done makes room for more."""
 
 IDLE_SECONDS = 1.0
 BUSY_POLL_SECONDS = 0.01
@@ -83,12 +86,21 @@ class Hand:
         return {f"{claim.job_id}:{claim.execution}" for claim in held}
 
 
+@dataclass(slots=True)
+class Boarding:
+    """Records of one resource that wait for others to go in one call. `departs` by monotonic."""
+
+    size: int
+    departs: float
+    works: list[Work] = field(default_factory=list)
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What a sender does: a delivery, or a probe of a paused target."""
+    """What a sender does: a delivery, one of many records together, or a probe of a target."""
 
     number: int
-    what: Work | Probe
+    what: Work | Probe | tuple[Work, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +108,7 @@ class Done:
     """What a sender has done."""
 
     number: int
-    release: Release | None = None
+    releases: tuple[Release, ...] = ()
     probed: ProbeResult | None = None
 
 
@@ -109,15 +121,18 @@ class Worker:
         self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self.client: Redis = connect(config.redis_url)
         self.reconciler: Reconciler = assemble.reconciler(config, self.client)
+        self.telemetry = Telemetry("worker", config)
         self._config = config
         self._hand = Hand()
         self._work: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
         self._done: queue.SimpleQueue[Done] = queue.SimpleQueue()
         self._started: dict[int, float] = {}
+        self._boarding: dict[tuple[str, str], Boarding] = {}
         self._tasks = itertools.count()
         self._probe_at = 0.0
         self._prepared = False
         self._backlog = False
+        self._urgent = threading.Event()
         self._stopping = threading.Event()
         self._ended = threading.Event()
 
@@ -184,9 +199,10 @@ class Worker:
 
     def _gather(self, began: float) -> None:
         """Let the next round have more to do than one event; not while anybody waits for it."""
-        rest = began + ROUND_SECONDS - time.monotonic()
-        if rest > 0 and not self._backlog and self._free() >= self.threads / 4:
-            time.sleep(rest)
+        apart = ROUND_SECONDS if self._free() >= self.threads / 4 else FULL_ROUND_SECONDS
+        rest = began + apart - time.monotonic()
+        if rest > 0 and not self._backlog and self._urgent.wait(rest):
+            self._urgent.clear()
 
     def _round(self) -> float | None:
         """One round. None when there is more to do at once, else when (monotonic) to look again."""
@@ -213,20 +229,25 @@ class Worker:
             # With senders to spare a record goes out at once; otherwise it waits its turn.
             leasing = self._free() >= claims
             merging = merge_events(self.reconciler, entries, token=token, leasing=leasing)
+            self.telemetry.merged(merging.entries)
             hand.finished.extend(zip(merging.entries, hand.claims, strict=True))
             hand.claims.clear()
             leases.extend(merging.leases)
         due, look_again = self._due(self._free() - len(leases))
         leases.extend(due)
         self._start(leases)
+        self._depart()
         self._probe()
         self._settle()
-        return None if claims or due or hand.finished else look_again
+        if claims or due or hand.finished:
+            return None
+        return min([look_again, *(boarding.departs for boarding in self._boarding.values())])
 
     def _settle(self) -> None:
         """Store what the senders have done."""
         hand = self._hand
         store.release(self.client, hand.releases)
+        self.telemetry.released(hand.releases)
         hand.releases.clear()
         for result in hand.probed:
             opened = flow.probed(
@@ -262,12 +283,28 @@ class Worker:
 
     def _start(self, leases: Sequence[Lease]) -> None:
         for work in self.reconciler.prepare(leases):
-            if work.plan.action == "call":
-                self._give(work)
-            else:
+            if work.plan.action != "call":
                 self._hand.releases.append(self.reconciler.deliver(work, _NO_HTTP))
+            elif batch := self.reconciler.rides(work):
+                name = work.lease.name
+                departs = time.monotonic() + batch.wait
+                boarding = Boarding(batch.size, departs)
+                self._boarding.setdefault((name.target, name.resource), boarding).works.append(work)
+            else:
+                self._give(work)
 
-    def _give(self, what: Work | Probe) -> None:
+    def _depart(self) -> None:
+        """Send off what has waited long enough for others, and what is a whole call."""
+        for key, boarding in list(self._boarding.items()):
+            late = boarding.departs <= time.monotonic()
+            while len(boarding.works) >= (1 if late else boarding.size):
+                going = tuple(boarding.works[: boarding.size])
+                del boarding.works[: boarding.size]
+                self._give(going if len(going) > 1 else going[0])
+            if not boarding.works:
+                del self._boarding[key]
+
+    def _give(self, what: Work | Probe | tuple[Work, ...]) -> None:
         number = next(self._tasks)
         self._started[number] = time.monotonic()
         self._work.put(Task(number, what))
@@ -297,8 +334,7 @@ class Worker:
                 done = self._done.get(timeout=timeout) if timeout else self._done.get_nowait()
                 timeout = None
                 self._started.pop(done.number, None)
-                if done.release:
-                    self._hand.releases.append(done.release)
+                self._hand.releases.extend(done.releases)
                 if done.probed:
                     self._hand.probed.append(done.probed)
         except queue.Empty:
@@ -328,7 +364,9 @@ class Worker:
 
     def _nothing_left(self, look_again: float) -> bool:
         waits = look_again - time.monotonic() > 0.01
-        return not self._started and waits and journal.queued(self.client) == 0
+        return (
+            not self._started and not self._boarding and waits and journal.queued(self.client) == 0
+        )
 
     def _return_unknown_claims(self) -> None:
         """What Redis gave us in an answer that never came goes back to the queue."""
@@ -343,8 +381,10 @@ class Worker:
             task = self._work.get()
             if task is not None:
                 del self._started[task.number]
-                if isinstance(task.what, Work):
-                    hand.releases.append(_untouched(task.what))
+                hand.releases.extend(map(untouched, _works(task.what)))
+        for boarding in self._boarding.values():
+            hand.releases.extend(map(untouched, boarding.works))
+        self._boarding.clear()
         while self._started and time.monotonic() < deadline:
             self._collect(timeout=0.1)
         try:
@@ -360,34 +400,41 @@ class Worker:
     def _send(self) -> None:
         http = Http()
         while (task := self._work.get()) is not None:
-            self._done.put(self._sent(task, http))
+            done = self._sent(task, http)
+            self._done.put(done)
+            if any(release.hold or release.verdict in OF_THE_TARGET for release in done.releases):
+                self._urgent.set()  # the next call must know of it
 
     def _sent(self, task: Task, http: Http) -> Done:
         what = task.what
         try:
             if isinstance(what, Probe):
                 release, result = self.reconciler.probe(what, http)
-                return Done(task.number, release, result)
-            return Done(task.number, self.reconciler.deliver(what, http))
+                return Done(task.number, (release,) if release else (), result)
+            if isinstance(what, Work):
+                return Done(task.number, (self.reconciler.deliver(what, http),))
+            return Done(task.number, tuple(self.reconciler.deliver_together(what, http)))
         except Exception as error:  # one record's trouble must not end the thread
             log.exception("a delivery failed within the connector")
             why = f"internal error: {type(error).__name__}: {error}"
-        work = what.work if isinstance(what, Probe) else what
-        release = _put_off(work, why) if work else None
+        releases = tuple(_put_off(work, why) for work in _works(what))
         probed = what.result(_failed(why)) if isinstance(what, Probe) else None
-        return Done(task.number, release, probed)
+        return Done(task.number, releases, probed)
 
     # --- maintenance
 
     def _maintain(self) -> None:
         client = connect(self._config.redis_url)
         registered: RqWorker | None = None
+        watch = alerts.Watch(self._config)
         cursor = 0
         while True:
             try:
                 registered = registered or self._register()
                 registered.heartbeat(int(MISSING_AFTER * 4))
                 sweep(client, self.name)
+                self.telemetry.publish(client)
+                watch.look(client)
                 retention.forget(client, self._config.retention)
                 cursor, _ = retention.forget_records(client, self._config.retention, cursor)
             except RedisError as error:
@@ -400,6 +447,7 @@ class Worker:
             if registered:
                 registered.register_death()  # type: ignore[no-untyped-call]
             client.delete(f"{PREFIX}worker:{self.name}")
+            self.telemetry.publish(client)
         except RedisError as error:
             log.warning("maintenance: Redis is away at the end (%s)", error)
 
@@ -416,9 +464,11 @@ class Worker:
         return worker
 
 
-def _untouched(work: Work) -> Release:
-    """Given back before any call was made."""
-    return Release(work.lease, work.lease.state.delivered, due_in=0.0)
+def _works(what: Work | Probe | tuple[Work, ...]) -> tuple[Work, ...]:
+    """The records that a task is about; a probe that nobody took was of none."""
+    if isinstance(what, Probe):
+        return (what.work,) if what.work else ()
+    return (what,) if isinstance(what, Work) else what
 
 
 def _put_off(work: Work, why: str) -> Release:

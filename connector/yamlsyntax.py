@@ -17,7 +17,11 @@ import yaml
 from connector.model import Place, Problem
 
 _LINE_END = re.compile(r"[\r\n]")
-_NO_BLANK = re.compile(r"^\s*(?:- +)*([^\s:#\"'\[\]{},&*!|>%@`-][^\s:]*):(?=[^\s/])(?!.*:(?:\s|$))")
+_LINE = re.compile(r"\r\n|\r|\n")
+_TAB = re.compile(r" *\t\s*\S")
+_LINES_TOLD = 10  # other lines that are named with a tab's
+_FOREIGN_SPACE = re.compile("(?:^[ -]*|:)([\u00a0\u2000-\u200b\u202f\u3000])")
+_NO_SPACE = re.compile(r"^\s*(?:- +)*([^\s:#\"'\[\]{},&*!|>%@`-][^\s:]*):(?=[^\s/])(?!.*:(?:\s|$))")
 _CALLS = re.compile(r"'[^'\r\n]*'|\"[^\"\r\n]*\"|(?P<name>[A-Za-z_]\w*)\(|\(|\)")
 _KEY_AND_VALUE = re.compile(r"(?:^|[\s{,])(?:\"[^\"]*\"|'[^']*'|[^\s\"'].*?):\s+\S")
 
@@ -99,6 +103,8 @@ def explain(
     )
     if complaint.text[complaint.at : complaint.at + 1] == "\t":
         return _tab(complaint)
+    if foreign := _foreign_space(complaint):
+        return foreign
     if guess := _GUESSES.get(complaint.problem):
         return guess(complaint)
     said = f"{complaint.context}: {complaint.problem}"
@@ -114,29 +120,60 @@ def explain(
 
 def _tab(complaint: _Complaint) -> list[Problem]:
     if not complaint.before(complaint.at).strip():
-        return complaint.tell("a tab in the indentation", "indent with blanks")
-    return complaint.tell("a tab", "write a blank instead")
+        return complaint.tell(
+            "a tab in the indentation", f"indent with spaces{_other_tabs(complaint)}"
+        )
+    return complaint.tell("a tab", "write a space instead")
 
 
-def _no_blanks(complaint: _Complaint, index: int) -> list[Problem]:
+def _other_tabs(complaint: _Complaint) -> str:
+    """The lines below that are indented with tabs, too: the reading ends at the first."""
+    first = complaint.place(complaint.at).line
+    below = [
+        number
+        for number, line in enumerate(_LINE.split(complaint.text), 1)
+        if number > first and _TAB.match(line)
+    ]
+    if not below:
+        return ""
+    listed = ", ".join(map(str, below[:_LINES_TOLD])) + ("…" if len(below) > _LINES_TOLD else "")
+    return f"; also in line {listed}" if len(below) == 1 else f"; also in lines {listed}"
+
+
+def _foreign_space(complaint: _Complaint) -> list[Problem]:
+    """A space that YAML takes for a letter, in the line of the error or the one above it."""
+    above = _line_above(complaint, complaint.at)
+    for start in (complaint.line_start(complaint.at), above):
+        found = None if start is None else _FOREIGN_SPACE.search(complaint.line(start))
+        if start is not None and found:
+            code = f"U+{ord(found[1]):04X}"
+            return complaint.tell(
+                f"the character {code} looks like a space and is none",
+                "write an ordinary space; this one comes along with copied text",
+                start + found.start(1),
+            )
+    return []
+
+
+def _no_spaces(complaint: _Complaint, index: int) -> list[Problem]:
     """One problem for each line, upwards from the one before the index, like `key:value`."""
     problems: list[Problem] = []
     start = complaint.line_start(index)
     while start > 0:
         start = complaint.line_start(start - 1)
         line = complaint.line(start)
-        match = _NO_BLANK.match(line)
+        match = _NO_SPACE.match(line)
         if not match:
             if line.strip() and not line.lstrip().startswith("#"):
                 break
             continue
-        problems += _no_blank(complaint, start + match.end())
+        problems += _no_space(complaint, start + match.end())
     return problems
 
 
-def _no_blank(complaint: _Complaint, colon_end: int) -> list[Problem]:
+def _no_space(complaint: _Complaint, colon_end: int) -> list[Problem]:
     return complaint.tell(
-        "no blank after the colon", "write `key: value`; a text needs quotes", colon_end
+        "no space after the colon", "write `key: value`; a text needs quotes", colon_end
     )
 
 
@@ -148,7 +185,7 @@ def _second_colon(complaint: _Complaint) -> list[Problem]:
             "a second ': ' in one line",
             'put the value in quotes, as in key: "text: more text"',
         )
-    if problems := _no_blanks(complaint, complaint.at):
+    if problems := _no_spaces(complaint, complaint.at):
         return problems
     above = _line_above(complaint, complaint.at)
     if above is None:
@@ -185,9 +222,9 @@ def _no_colon(complaint: _Complaint) -> list[Problem]:
     index = complaint.since
     line = complaint.line(index)
     if complaint.text[index] == "-" and complaint.text[index + 1 : index + 2] not in " \t\r\n":
-        return complaint.tell("no blank after the dash", "write `- item`", index)
-    if match := _NO_BLANK.match(line):
-        return _no_blank(complaint, complaint.line_start(index) + match.end())
+        return complaint.tell("no space after the dash", "write `- item`", index)
+    if match := _NO_SPACE.match(line):
+        return _no_space(complaint, complaint.line_start(index) + match.end())
     return complaint.tell(
         f"{complaint.shown(complaint.text[index : complaint.at].strip())} has no colon",
         "write `key: value`; a text of several lines needs `key: |` above it",
@@ -346,7 +383,7 @@ def _no_token(complaint: _Complaint) -> list[Problem]:
 def _no_document(complaint: _Complaint) -> list[Problem]:
     text, at = complaint.text, complaint.at
     if text[at : at + 1] == ":" and text[at - 1 : at] in ("'", '"'):
-        return _no_blank(complaint, at + 1)
+        return _no_space(complaint, at + 1)
     if text[at : at + 1] in ("]", "}"):
         return complaint.tell(f"a {text[at]} that closes nothing", "delete it")
     if complaint.line_start(at) > 0 and text.startswith("%"):
@@ -371,7 +408,7 @@ _GUESSES: dict[str, Callable[[_Complaint], list[Problem]]] = {
     "did not find expected node content": _no_node,
     "found character that cannot start any token": _no_token,
     "did not find expected <document start>": _no_document,
-    "found unexpected ':'": lambda complaint: _no_blank(complaint, complaint.at + 1),
+    "found unexpected ':'": lambda complaint: _no_space(complaint, complaint.at + 1),
 }
 
 # a part of "context: problem" | message | hint | place: where the thing began (else what misfits)

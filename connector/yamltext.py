@@ -36,9 +36,11 @@ __all__ = [
     "Document",
     "Path",
     "Places",
+    "Reading",
     "lacks_blank",
     "load_text",
     "read_scalar",
+    "read_text",
 ]
 
 Path: TypeAlias = tuple[str | int, ...]
@@ -48,6 +50,8 @@ MAX_EXPANDED = 100_000  # values that the aliases of one file may add up to
 _MAX_CHARACTERS_TOLD = 20  # unusable characters reported of one file
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
+_NOT_LINE_END = re.compile(r"[^\r\n]")
+_DOCUMENT = re.compile(r"^---(?=\s|\Z)", re.MULTILINE)
 _UNUSABLE = re.compile(
     "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 )
@@ -207,13 +211,34 @@ def load_text(text: str | bytes, file: str, *, quote: bool = True) -> list[Docum
     """The documents of a YAML file, in their order; none for a file that holds nothing.
 
     `file` is the name that places carry. `quote` False keeps values out of the messages, for a
-    file that may hold secrets. Raises Invalid with everything that is wrong: duplicate keys, tags
-    and merges are told all at once; a syntax error ends the reading.
+    file that may hold secrets. Raises Invalid with everything that is wrong; a syntax error ends
+    the reading of its document, and the next `---` begins anew.
     """
-    source = _Text(_decode(text, file), file)
+    reading = read_text(text, file, quote=quote)
+    if reading.problems:
+        raise Invalid(reading.problems)
+    return list(reading.documents)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What could be read of a file, and what is wrong with it. Of a document with a syntax error
+    there is nothing; `is_whole` says that none is missing."""
+
+    documents: tuple[Document, ...]
+    problems: tuple[Problem, ...]
+    is_whole: bool
+
+
+def read_text(text: str | bytes, file: str, *, quote: bool = True) -> Reading:
+    """As `load_text`, but what can be read of a file with mistakes is read all the same."""
+    try:
+        source = _Text(_decode(text, file), file)
+    except Invalid as error:
+        return Reading((), error.problems, is_whole=False)
     if problems := _unusable(source):
-        raise Invalid(problems)
-    return _Composer(source, quote=quote).documents()
+        return Reading((), tuple(problems), is_whole=False)
+    return _Composer(source, quote=quote).reading()
 
 
 def _decode(text: str | bytes, file: str) -> str:
@@ -265,29 +290,50 @@ class _Composer:
         self._anchors: dict[str, _Node | None] = {}  # None while the value is being read
         self._expanded = 0
         self._last: Any = None
-        text, self._restore = _hide_old_breaks(source.text)
-        self._events: Iterator[Any] = yaml.parse(text, Loader=yaml.CSafeLoader)
+        self._text, self._restore = _hide_old_breaks(source.text)
+        self._events: Iterator[Any] = iter(())
 
-    def documents(self) -> list[Document]:
-        documents = []
-        try:
-            while not _is(event := self._next(), yaml.StreamEndEvent):
-                if _is(event, yaml.DocumentStartEvent):
-                    self._directives(event)
-                    self._anchors = {}
-                    root = self._node(self._next(), 1)
-                    places = Places(self._source, root)
-                    documents.append(Document(root.data, places, self._source.file))
-        except yaml.YAMLError as error:
-            self._problems += yamlsyntax.explain(
-                error, self._source.text, self._source.place, self._last, quote=self._quote
-            )
-        except _Stop:
-            pass
-        if self._problems:
-            self._problems.sort(key=_by_place)
-            raise Invalid(self._problems)
-        return documents
+    def reading(self) -> Reading:
+        """All documents but those with a syntax error, and everything that is wrong."""
+        documents: list[Document] = []
+        is_whole = True
+        start: int | None = 0
+        while start is not None:
+            try:
+                self._read_from(start, documents)
+                break
+            except yaml.YAMLError as error:
+                is_whole = False
+                self._problems += yamlsyntax.explain(
+                    error, self._source.text, self._source.place, self._last, quote=self._quote
+                )
+                start = self._next_document(error, start)
+            except _Stop:
+                is_whole = False
+                break
+        problems = sorted(dict.fromkeys(self._problems), key=_by_place)
+        return Reading(tuple(documents), tuple(problems), is_whole)
+
+    def _read_from(self, start: int, documents: list[Document]) -> None:
+        """Adds the documents from an index on, until one has a syntax error."""
+        self._last = None
+        blank = _NOT_LINE_END.sub(" ", self._text[:start])  # so that every index stays
+        self._events = yaml.parse(blank + self._text[start:], Loader=yaml.CSafeLoader)
+        while not _is(event := self._next(), yaml.StreamEndEvent):
+            if _is(event, yaml.DocumentStartEvent):
+                self._directives(event)
+                self._anchors = {}
+                root = self._node(self._next(), 1)
+                places = Places(self._source, root)
+                documents.append(Document(root.data, places, self._source.file))
+
+    def _next_document(self, error: yaml.YAMLError, start: int) -> int | None:
+        """Where the next document begins after an error; None where there is none."""
+        mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+        after = max(mark.index if mark else len(self._text), start)
+        line = self._text.rfind("\n", 0, after) + 1
+        begins = _DOCUMENT.search(self._text, max(line, start + 1))
+        return begins.start() if begins else None
 
     def _next(self) -> Any:
         event = next(self._events)
@@ -386,7 +432,7 @@ class _Composer:
             if key in node.entries:
                 first = self._source.place(node.entries[key][0])
                 self._wrong(
-                    f"the key {_short(key)} for the second time",
+                    f"duplicate key {_short(key)}",
                     f"it stands in line {first.line}, column {first.column} already: "
                     "keep one of the two",
                     key_start,
@@ -578,7 +624,7 @@ def _without_value(key: str) -> tuple[str, str]:
     name, colon, rest = key.partition(":")
     if colon and name and rest:
         return (
-            f"no blank after the colon of {_short(key)}",
+            f"no space after the colon of {_short(key)}",
             f"write {_short(f'{name}: {rest}')}",
         )
     return (

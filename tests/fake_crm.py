@@ -41,8 +41,12 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from manners import Odd
+
 Json = Any
 
+CUT = 0
+"""The status of an answer that is never given: the connection is reset."""
 WRITES_FIRST = frozenset({"reset_after_write", "hang_after_write"})
 KEEPS_SILENT = frozenset({"hang", "hang_after_write"})
 RESETS = frozenset({"reset_before", "reset_after_write"})
@@ -62,6 +66,7 @@ class Behaviour:
     `answer`: the JSON body of a status mode.
     `times`: so many calls only, then `ok`. `methods`, `resource`, `record`: such calls only.
     `honour_keys`: a known Idempotency-Key gets its first answer again.
+    `manners`: names of `manners.py`: it is that CRM then, with ids of its own and ours under `ext`.
     """
 
     mode: str = "ok"
@@ -74,6 +79,7 @@ class Behaviour:
     record: str | None = None
     seconds: float = 1.0
     honour_keys: bool = False
+    manners: tuple[str, ...] = ()
 
     def concerns(self, call: Call) -> bool:
         """Whether the mode holds for this call."""
@@ -90,8 +96,13 @@ def behaviour(told: Mapping[str, Json]) -> Behaviour:
     if unknown:
         raise ValueError(f"unknown: {', '.join(sorted(unknown))}")
     wanted = Behaviour(
-        **{**told, "methods": tuple(told["methods"]) if told.get("methods") else None}
+        **{
+            **told,
+            "methods": tuple(told["methods"]) if told.get("methods") else None,
+            "manners": tuple(told.get("manners") or ()),
+        }
     )
+    Odd(*wanted.manners)  # raises ValueError for what there is not
     kind, colon, record = wanted.mode.partition(":")
     if kind == "refuse_record" and colon:
         return replace(wanted, mode="422", record=record)
@@ -185,6 +196,7 @@ class Crm:
     number: int = 0
     given_ids: int = 0
     now: Behaviour = field(default_factory=Behaviour)
+    odd: Odd = field(default_factory=Odd)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     # --- rows
@@ -193,6 +205,12 @@ class Crm:
         """The answer of a CRM in good order, its rows changed."""
         if not call.resource:
             return told(200, {"name": "fake CRM"})
+        if self.odd.manners:
+            self.odd.rows = self.rows.setdefault(call.resource, {})
+            said = self.odd.answer(call.method, call.path, call.headers, call.body.encode())
+            if said.status is None or said.body is None:
+                return Reply(said.status or CUT, "", tuple(said.headers.items()), wrote=said.wrote)
+            return told(said.status, said.body, *said.headers.items(), wrote=said.wrote)
         given = call.fields
         if given is None:
             return told(400, {"error": {"code": "invalid_json"}})
@@ -343,6 +361,8 @@ class Crm:
     def behave(self, how: Behaviour) -> None:
         """Changes the mode; calls that hang are let go without an answer."""
         self.now = how
+        if self.odd.manners != frozenset(how.manners):
+            self.odd = Odd(*how.manners)
         self.changed.set()
         self.changed = asyncio.Event()
 
@@ -438,6 +458,10 @@ class Server:
                 return False
             reply = crm.answer(call, how)
             seen.wrote, seen.abandoned = reply.wrote, reader.at_eof()
+            if reply.status == CUT:
+                reply = None
+                cut(writer)
+                return False
             writer.write(reply.bytes())
         finally:
             crm.end(seen, reply)

@@ -15,6 +15,7 @@ from connector.yamltext import (
     lacks_blank,
     load_text,
     read_scalar,
+    read_text,
 )
 
 
@@ -305,8 +306,8 @@ MISTAKES = [
     ("a:\n\tb: 1", 2, 1, "a tab in the indentation"),
     ("a: |\n\tx", 2, 1, "a tab in the indentation"),
     ("a: x\n\tb: c", 2, 1, "a tab in the indentation"),
-    ("a: 1\n'a': 2", 2, 1, "the key 'a' for the second time"),
-    ("1: a\n'1': b", 2, 1, "the key '1' for the second time"),
+    ("a: 1\n'a': 2", 2, 1, "duplicate key 'a'"),
+    ("1: a\n'1': b", 2, 1, "duplicate key '1'"),
     ("b:\n  <<: {c: 1}", 2, 3, "the merge key <<"),
     ("a: !!str 7", 1, 4, "the tag '!!str'"),
     ("a: ! x", 1, 4, "the tag '!'"),
@@ -340,12 +341,12 @@ MISTAKES = [
     ("- [a,,b]", 1, 6, "nothing stands before this comma"),
     ("secrets: [${X}]", 1, 11, "a bare ${…} within [ ]"),
     ("auth: {token: ${X}}", 1, 15, "a bare ${…} within { }"),
-    ("a:1\nb: 2", 1, 3, "no blank after the colon"),
-    ("a:\n  b: {c:1}", 2, 7, "no blank after the colon of 'c:1'"),
-    ("a: {b:}", 1, 7, "no blank after the colon"),
-    ('"a":1', 1, 5, "no blank after the colon"),
+    ("a:1\nb: 2", 1, 3, "no space after the colon"),
+    ("a:\n  b: {c:1}", 2, 7, "no space after the colon of 'c:1'"),
+    ("a: {b:}", 1, 7, "no space after the colon"),
+    ('"a":1', 1, 5, "no space after the colon"),
     ("a: {b}", 1, 5, "'b' has no value"),
-    ("- a\n-b\n- c", 2, 1, "no blank after the dash"),
+    ("- a\n-b\n- c", 2, 1, "no space after the dash"),
     ("a: b: c", 1, 5, "a second ': ' in one line"),
     ("a: Lỗi: c", 1, 7, "a second ': ' in one line"),
     ("a: 1\n  b: 2", 2, 3, "indented deeper than the one above"),
@@ -355,7 +356,7 @@ MISTAKES = [
     ("[-", 1, 2, "'-' is no value"),
     ("[a, :", 1, 5, "':' is no value"),
     ("[a,", 1, 4, "the document ends within brackets"),
-    ("? a\nb:c\nd: 1", 2, 3, "no blank after the colon"),
+    ("? a\nb:c\nd: 1", 2, 3, "no space after the colon"),
     ("a:\n  b: 1\n c: 2", 3, 2, "the indentation fits nothing above"),
     ("a: b\n- c", 2, 1, "the indentation fits nothing above"),
     ("- a\nb: 1", 2, 1, "the indentation fits nothing above"),
@@ -585,3 +586,23 @@ def test_hint_names_the_nearest_option_or_all():
     assert did_you_mean("pots", ["put", "patch", "post"]) == "did you mean 'post'?"
     assert did_you_mean("zzz", ["put", "patch"]) == "known: put, patch"
     assert did_you_mean("zzz", []) == ""
+
+
+def test_a_syntax_error_hides_only_its_own_document():
+    reading = read_text("a: 1\n---\nb: [\n---\nc: 3\n---\n\td: 4\n---\ne: 5\n", "f.yaml")
+    assert [document.data for document in reading.documents] == [{"a": 1}, {"c": 3}, {"e": 5}]
+    assert [str(problem.place) for problem in reading.problems] == ["f.yaml:4:1", "f.yaml:7:1"]
+    assert not reading.is_whole
+    assert str(reading.documents[2].places.key(("e",))) == "f.yaml:9:1"
+
+
+def test_a_duplicate_key_hides_nothing():
+    reading = read_text("a: 1\na: 2\nb: 3\n", "f.yaml")
+    assert reading.documents[0].data == {"a": 1, "b": 3}
+    assert reading.is_whole
+    assert len(reading.problems) == 1
+
+
+def test_other_lines_with_tabs_are_named():
+    (problem,) = read_text("a:\n\tb: 1\n  c: 2\n\td: 3\n \te: 4\n", "f.yaml").problems
+    assert problem.hint == "indent with spaces; also in lines 4, 5"

@@ -109,7 +109,7 @@ class _Work:
                 first = self.places.key(self.written[(*path, key)])
                 self.problems.append(
                     Problem(
-                        f"the key {written_key} for the second time, once its variables are in",
+                        f"duplicate key {written_key}, once its variables are in",
                         f"it stands in line {first.line} already",
                         self.places.key(here),
                     )

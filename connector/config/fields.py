@@ -137,7 +137,7 @@ class Key(fields.Field[Any]):
 
     def unfit(self, value: Tree, hint: str = "", *, secret: bool = False) -> ValidationError:
         if not hint and isinstance(value, Scalar) and not secret and lacks_blank(value.text):
-            hint = "a blank is missing after the colon"
+            hint = "a space is missing after the colon"
         return wrong(f"{found(value, secret=secret)} where {self.wants} should stand", hint)
 
 

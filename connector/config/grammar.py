@@ -6,6 +6,7 @@ text: they say what is wrong as an `Issue`, whose path and place somebody else k
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -82,7 +83,7 @@ def _wrong_functions(node: Any, text: str) -> Iterator[Issue]:
 
 # --- templates
 
-PLACEHOLDERS = ("external_id", "crm_id", "resource", "fields", "value", "token")
+PLACEHOLDERS = ("external_id", "crm_id", "resource", "fields", "value", "token", "records")
 PLACEHOLDER = re.compile(r"(?P<dollar>\$?)\{(?P<word>[a-z][a-z0-9_]*)\}")
 """A word in braces. One that is no placeholder is an error, unless a `$` stands before it."""
 
@@ -243,6 +244,21 @@ def name_issue(name: str) -> Issue | None:
     return Issue("not usable as a name", "letters, digits, _ - and . only", at_key=True)
 
 
+def user_name_issue(name: str) -> Issue | None:
+    """Names of people: letters of any script, or an e-mail address."""
+    if re.fullmatch(r"[\w.@+-]{1,64}", name):
+        return None
+    return Issue("not usable as a name", "letters, digits, _ - . + and @ only", at_key=True)
+
+
+def password_hash_issue(text: str) -> Issue | None:
+    """A hash in the PHC string format of argon2 (argon2 specification, section "Encoded hash")."""
+    parts = r"\$argon2(?:id|i|d)\$v=\d+\$m=\d+,t=\d+,p=\d+\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+"
+    if re.fullmatch(parts, text):
+        return None
+    return Issue("not the hash of a password", "`connector user hash` makes one")
+
+
 def resource_name_issue(name: str) -> Issue | None:
     """Names of resources: as `name_issue`, with letters of any script."""
     if name and not re.search(r"[\s/{}]", name):
@@ -257,6 +273,23 @@ def not_empty_issue(text: str) -> Issue | None:
 def header_name_issue(name: str) -> Issue | None:
     """RFC 9110 section 5.1."""
     return None if _TOKEN.fullmatch(name) else Issue("not the name of an HTTP header")
+
+
+def cookie_name_issue(name: str) -> Issue | None:
+    """RFC 6265 section 4.1.1; `*` is every one."""
+    return None if _TOKEN.fullmatch(name) else Issue("not the name of a cookie")
+
+
+def secret_issue(secret: str, how: str) -> bool:
+    """Whether a secret cannot be read as `hex` or `base64`."""
+    try:
+        if how == "hex":
+            bytes.fromhex(secret)
+        if how == "base64":
+            base64.b64decode(secret, validate=True)
+    except ValueError:
+        return True
+    return False
 
 
 def header_key_issue(name: str) -> Issue | None:

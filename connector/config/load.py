@@ -2,41 +2,51 @@
 
 Everything that is wrong is told at once: a missing variable, an unknown key and a contradiction
 between two keys of a resource need one round, not three. Only a file that is not YAML ends early.
-No Redis, no network, no other file.
+No Redis, no network, and no other files than the certificates that it names.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from marshmallow import ValidationError
 
+from connector.config.certificates import certificate_issues, make_tls
 from connector.config.environment import Scalar, Substituted, substitute
 from connector.config.grammar import Issue
 from connector.config.model import (
     DEFAULT_RESOURCE,
+    Alerts,
     App,
+    Audit,
     Auth,
     Basic,
     Bearer,
     CareSoft,
     ClientCredentials,
     Config,
+    Dashboard,
     HeaderAuth,
+    Hmac,
     Login,
     Mobio,
     NoAuth,
     QueryAuth,
     Receiver,
+    RefreshToken,
     ResourceConfig,
     Retention,
     Retry,
     SourceConfig,
     TargetConfig,
+    Tls,
     Url,
+    User,
 )
 from connector.config.resources import Draft, Layer, Verdict, complete, judge, make_call
 from connector.config.schema import SOURCES, ConfigKeys
@@ -76,6 +86,9 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> C
     warnings = list(_doubts(data, substituted))
     drafts: dict[str, dict[str, Draft]] = {}
     for target in data.get("targets") or {}:
+        for doubtful, key_path, issue in _certificates(file, target, data["targets"][target]):
+            told = warnings if doubtful else problems
+            told.append(_problem(substituted, key_path, issue))
         drafts[target], verdicts = _resources(target, data["targets"][target], broken)
         for verdict in verdicts:
             told = warnings if verdict.doubtful else problems
@@ -152,6 +165,28 @@ def _doubts(data: Mapping[str, Any], substituted: Substituted) -> Iterator[Probl
             yield _problem(substituted, ("sources", name), issue)
 
 
+def _certificates(
+    file: Path, target: str, data: Mapping[str, Any] | None
+) -> Iterator[tuple[bool, KeyPath, Issue]]:
+    """What is wrong with the files of `tls:`, and (the first part) what is merely doubtful."""
+    root = ("targets", target, "tls")
+    said = (data or {}).get("tls") or {}
+    tls = make_tls(file.resolve().parent, said)
+    if tls == Tls():
+        return
+    if str((data or {}).get("base_url") or "").startswith("http:"):
+        issue = Issue("tls, but base_url is http: nothing is encrypted", "https://…", at_key=True)
+        yield True, root, issue
+    for key, issue in certificate_issues(tls):
+        yield False, (*root, key), issue
+    if tls.verify is False:
+        issue = Issue(
+            "the CRM's certificate is not looked at: whoever stands between can read and write",
+            "give the certificate's authority as `ca`, and leave `verify` out",
+        )
+        yield True, (*root, "verify"), issue
+
+
 # --- resources
 
 
@@ -201,10 +236,20 @@ def _config(
         receiver=Receiver(**data["receiver"]),
         sources={name: _source(name, said) for name, said in data["sources"].items()},
         targets={
-            name: _target(name, said, {key: draft.config for key, draft in drafts[name].items()})
+            name: _target(
+                folder,
+                data["timezone"],
+                name,
+                said,
+                {key: _resource(folder, d) for key, d in drafts[name].items()},
+            )
             for name, said in data["targets"].items()
         },
         retention=Retention(**data["retention"]),
+        alerts=Alerts(**data["alerts"]),
+        users={name: User(name, **said) for name, said in data["users"].items()},
+        dashboard=Dashboard(**data["dashboard"]),
+        audit=Audit(**data["audit"]),
         warnings=warnings,
     )
 
@@ -215,19 +260,30 @@ def _source(name: str, said: Mapping[str, Any]) -> SourceConfig:
     return Mobio(name, tuple(App(app["app_id"], app["secrets"]) for app in said["apps"]))
 
 
+def _resource(folder: Path, draft: Draft) -> ResourceConfig:
+    schema = draft.config.schema
+    return replace(draft.config, schema=folder / schema) if schema else draft.config
+
+
 def _target(
-    name: str, said: Mapping[str, Any], resources: Mapping[str, ResourceConfig]
+    folder: Path,
+    timezone: ZoneInfo,
+    name: str,
+    said: Mapping[str, Any],
+    resources: Mapping[str, ResourceConfig],
 ) -> TargetConfig:
     plain = {
         key: value
         for key, value in said.items()
-        if key not in ("auth", "check", "retry", "resources")
+        if key not in ("auth", "check", "retry", "resources", "tls")
     }
     return TargetConfig(
         name=name,
         auth=_auth(said["auth"]),
         check=None if said["check"] is None else make_call("check", said["check"]),
         retry=Retry(**said["retry"]),
+        tls=make_tls(folder, said["tls"]),
+        timezone=timezone,
         resources=resources,
         **plain,
     )
@@ -240,7 +296,9 @@ _AUTHS: Mapping[str, type[Any]] = {
     "header": HeaderAuth,
     "query": QueryAuth,
     "oauth2_client_credentials": ClientCredentials,
+    "oauth2_refresh_token": RefreshToken,
     "login": Login,
+    "hmac": Hmac,
 }
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, tzinfo
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -26,7 +27,9 @@ DEFAULT_RESOURCE = "default"
 """The entry under `resources:` that stands for every resource not named there."""
 
 Strategy: TypeAlias = Literal["put", "patch", "post", "search_then_write", "create_then_update"]
-CallKind: TypeAlias = Literal["check", "search", "create", "update", "upsert", "read", "delete"]
+CallKind: TypeAlias = Literal[
+    "check", "search", "create", "update", "upsert", "batch", "read", "delete"
+]
 AnswerMeans: TypeAlias = Literal["done", "conflict", "gone", "refused", "credentials", "not_now"]
 
 
@@ -119,13 +122,31 @@ SourceConfig: TypeAlias = CareSoft | Mobio
 
 
 @dataclass(frozen=True, slots=True)
+class Paging:
+    """How a search goes on after a page of hits, for at most `pages` of them.
+
+    `way`: `auto` follows what an answer plainly says; `none`; `link`, the header of RFC 8288;
+    `address` and `cursor` stand in the answer `at`; `page` and `offset` are counted. All but the
+    first four go into the parameter `name` of the query, or that key of the body. `size`: a page
+    with fewer hits is the last; None: an empty one is.
+    """
+
+    way: Literal["auto", "none", "link", "address", "cursor", "page", "offset"] = "auto"
+    at: Expression | None = None
+    name: str = ""
+    in_body: bool = False
+    size: int | None = None
+    pages: int = 10
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """One HTTP call as configured. Path, query, headers and body are templates.
 
     `path` begins with `/` (or is empty: `base_url` itself; or, for a login only, is a whole URL)
     and holds no query. `body` None sends none; for calls that write, the resource's body is
     already filled in. `escape`: what to replace in ids of path and query before percent-encoding.
-    `found` and `record` are set for a search, `record` for a read.
+    `found`, `record` and `paging` are set for a search, `record` for a read.
     """
 
     method: str
@@ -136,6 +157,7 @@ class Call:
     escape: Mapping[str, str] = field(default_factory=dict)
     found: Expression | None = None
     record: Expression | None = None
+    paging: Paging | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,22 +207,88 @@ class ClientCredentials:
 
 
 @dataclass(frozen=True, slots=True)
+class RefreshToken:
+    """RFC 6749 section 6: access tokens for a refresh token that a person was given once.
+
+    A refresh token that comes along with an access token takes the place of the one before it.
+    """
+
+    token_url: str
+    refresh_token: Secret
+    client_id: Secret
+    client_secret: Secret | None = None
+    scope: str = ""
+    params: Mapping[str, str] = field(default_factory=dict, repr=False)
+    type: Literal["oauth2_refresh_token"] = field(init=False, default="oauth2_refresh_token")
+
+
+@dataclass(frozen=True, slots=True)
 class Login:
     """A call that answers with a token: a session login or a refresh-token exchange.
 
-    `expires` finds seconds from now or a time; None: the token holds until it is refused. `value`
-    is a template of `{token}`, sent as `header`.
+    `token` finds it in the answer, None where only `cookies` count: the names of those that the
+    answer sets and that go along with every call, `*` for all. `expires` finds seconds from now or
+    a time; None: the token holds until it is refused. `value` is a template of `{token}`, sent as
+    `header`.
     """
 
     call: Call = field(repr=False)
-    token: Expression
+    token: Expression | None = None
+    cookies: tuple[str, ...] = ()
     expires: Expression | None = None
     header: str = "Authorization"
     value: str = field(default="Bearer {token}", repr=False)
     type: Literal["login"] = field(init=False, default="login")
 
 
-Auth: TypeAlias = NoAuth | Bearer | Basic | HeaderAuth | QueryAuth | ClientCredentials | Login
+@dataclass(frozen=True, slots=True)
+class Hmac:
+    """Every call is signed with a secret that both sides know; the secret itself is never sent.
+
+    `sign` is the template of what is signed; `value`, `headers` and `query` are templates of what
+    is added to the call, `value` as `header`.
+    """
+
+    secret: Secret
+    sign: str
+    key: str = field(default="", repr=False)
+    secret_is: Literal["text", "hex", "base64"] = "text"  # noqa: S105 - how it is written
+    algorithm: Literal["sha1", "sha256", "sha384", "sha512"] = "sha256"
+    encoding: Literal["hex", "base64"] = "hex"
+    timestamp: Literal["seconds", "milliseconds", "iso", "http"] = "seconds"
+    header: str | None = "X-Signature"
+    value: str = field(default="{signature}", repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    query: Mapping[str, str] = field(default_factory=dict, repr=False)
+    type: Literal["hmac"] = field(init=False, default="hmac")
+
+
+Auth: TypeAlias = (
+    NoAuth
+    | Bearer
+    | Basic
+    | HeaderAuth
+    | QueryAuth
+    | ClientCredentials
+    | RefreshToken
+    | Login
+    | Hmac
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """Whose certificates a target trusts, and which one it is shown. Files are PEM.
+
+    `ca` None: the public authorities; else those in the file alone. `key` None: it stands in the
+    file of `cert`. `verify` False: any certificate will do.
+    """
+
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+    key_password: str = field(default="", repr=False)
+    verify: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,17 +369,41 @@ class Upsert:
 
 
 @dataclass(frozen=True, slots=True)
+class Batch:
+    """One call that creates or updates many records by their external ids.
+
+    `item` is the template of one record, of which `{records}` in the call is the list. `size`: the
+    most records of a call; `wait`: seconds that a record waits for others. `results` finds the list
+    of what became of each, None where a 2xx is all that is said; `match` finds a result's external
+    id, None where results come in the order of the records. `success` must be true of a good
+    result; `crm_id` finds the CRM's own id in one; `created` tells a record that was not there.
+    """
+
+    call: Call
+    item: Json = field(repr=False)
+    size: int = 100
+    wait: float = 0.2
+    results: Expression | None = None
+    match: Expression | None = None
+    success: Expression | None = None
+    crm_id: Expression | None = None
+    created: Expression | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ResourceConfig:
     """How the records of one resource are found and written (docs/configuration.md).
 
     `name` is what `{resource}` stands for. `etag`: None, "header", or where it stands in a record.
     `external_id` is the place of `external_id_field`. `hit_id` is None exactly if `crm_id` is.
+    `schema` is the file that says what the CRM knows of the record's fields.
     """
 
     name: str
     upsert: Upsert
     delete: Call
     read: Call | None = None
+    batch: Batch | None = None
     external_id_field: str | None = None
     external_id: Field | None = None
     crm_id: Expression | None = None
@@ -308,6 +420,7 @@ class ResourceConfig:
     verify: frozenset[Literal["link", "read"]] = frozenset()
     id_format: Literal["any", "slug", "uuid"] = "any"
     answers: tuple[AnswerRule, ...] = ()
+    schema: Path | None = None
 
     def field(self, name: str) -> Field:
         """Where the field stands: as configured, else under its own name."""
@@ -323,13 +436,17 @@ def _own_name(name: str) -> Expression:
 
 @dataclass(frozen=True, slots=True)
 class TargetConfig:
-    """One CRM. Durations are seconds; the three counts are those of docs/answers.md."""
+    """One CRM. Durations are seconds; the three counts are those of docs/answers.md; `timezone` is
+    that of the whole file."""
 
     name: str
     base_url: str
     auth: Auth
     retry: Retry
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    tls: Tls = Tls()
+    proxy: Url | None = None
+    timezone: tzinfo = UTC
     idempotency_header: str | None = "Idempotency-Key"
     check: Call | None = None
     timeout: float = 10
@@ -378,6 +495,50 @@ class Retention:
     records: float | None = None
 
 
+Role: TypeAlias = Literal["viewer", "operator", "editor"]
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Who may sign in to the dashboard. `password` is an argon2 hash."""
+
+    name: str
+    password: Secret
+    role: Role = "viewer"
+
+
+@dataclass(frozen=True, slots=True)
+class Dashboard:
+    """The pages. `proxies`: how many proxies in front are believed about the caller's address.
+
+    `local_role`: what a visitor from the machine itself may do while no user is configured.
+    """
+
+    edit_mappings: bool = True
+    session_key: Secret | None = None
+    session_hours: float = 12
+    proxies: int = 0
+    local_role: Role = "viewer"
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """How long it is kept who did what: by age and by count, whichever is less."""
+
+    days: float = 400
+    entries: int = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Alerts:
+    """Where messages about changes for the worse are posted (None: nowhere), and what is worth one:
+    an event queued for `queue_minutes`, a source silent for `silence_hours`."""
+
+    url: Url | None = None
+    queue_minutes: float = 10
+    silence_hours: int = 3
+
+
 @dataclass(frozen=True, slots=True)
 class Config:
     """config.yaml with the environment put in. `spool` None: answer 503 while Redis is away."""
@@ -391,6 +552,10 @@ class Config:
     sources: Mapping[str, SourceConfig]
     targets: Mapping[str, TargetConfig]
     retention: Retention = Retention()
+    alerts: Alerts = Alerts()
+    users: Mapping[str, User] = field(default_factory=dict)
+    dashboard: Dashboard = Dashboard()
+    audit: Audit = Audit()
     warnings: tuple[Problem, ...] = ()
 
     def source(self, name: str) -> SourceConfig:

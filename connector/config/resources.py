@@ -15,16 +15,19 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path as FilePath
+from typing import Any, Literal
 from urllib.parse import parse_qsl
 
 from connector.config.grammar import Issue, PlaceUnreadable, mentions, parse_at
 from connector.config.model import (
     WHOLE,
     AnswerRule,
+    Batch,
     Call,
     Expression,
     Field,
+    Paging,
     ResourceConfig,
     Step,
     Upsert,
@@ -43,6 +46,7 @@ _METHODS = {
     "put": "PUT",
     "patch": "PATCH",
     "post": "POST",
+    "batch": "POST",
 }
 _ONE_CALL = ("put", "patch", "post")
 _BY_ID = "/{resource}/{external_id}"
@@ -126,6 +130,7 @@ def complete(name: str, own: Layer, default: Layer) -> Draft:
         upsert=Upsert(strategy, **calls),
         delete=make_call("delete", get("delete", {}), one_record, like=_like(calls)),
         read=None if read is None else make_call("read", read, one_record, like=_like(calls)),
+        batch=_batch(get("batch"), body, get("hit_id", crm_id)),
         external_id_field=external_id_field,
         external_id=_external_id(external_id_field, fields, empty),
         crm_id=crm_id,
@@ -142,6 +147,7 @@ def complete(name: str, own: Layer, default: Layer) -> Draft:
         verify=frozenset(verify),
         id_format=get("id_format", "any"),
         answers=tuple(_rule(said) for said in _merged_answers(own, default)),
+        schema=None if get("schema") is None else FilePath(get("schema")),
     )
     return Draft(config, (own, default))
 
@@ -163,7 +169,30 @@ def make_call(
         escape=(like.escape if like else {}) if escape is None else escape,
         found=(said.get("found") or WHOLE) if kind == "search" else None,
         record=(said.get("record") or WHOLE) if kind in ("search", "read") else None,
+        paging=_paging(said.get("next"), said.get("pages")) if kind == "search" else None,
     )
+
+
+def _batch(said: Mapping[str, Any] | None, body: Json, hit_id: Expression | None) -> Batch | None:
+    if said is None:
+        return None
+    call = make_call("batch", said, body="{records}")
+    named = {key: said[key] for key in ("results", "match", "success", "created")}
+    item = body if said.get("item") is None else said["item"]
+    return Batch(call, item, said["size"], said["wait"], crm_id=said["crm_id"] or hit_id, **named)
+
+
+def _paging(said: Mapping[str, Any] | None, pages: int | None) -> Paging:
+    bound = 10 if pages is None else pages
+    if said is None:
+        return Paging(pages=bound)
+    if "way" in said:
+        return Paging(said["way"], said.get("at"), pages=bound)
+    in_body = said["in_"] == "body"
+    if said["cursor"] is not None:
+        return Paging("cursor", said["cursor"], said["as_"], in_body, said["size"], bound)
+    way: Literal["page", "offset"] = "offset" if said["page"] is None else "page"
+    return Paging(way, None, said[way], in_body, said["size"], bound)
 
 
 def _inline_query(text: str) -> dict[str, Json]:
@@ -397,6 +426,48 @@ def _can_read(draft: Draft) -> Iterator[Verdict]:
         )
 
 
+def _creates_can_be_found(draft: Draft) -> Iterator[Verdict]:
+    """A create whose answer was lost is made again: it must meet what it has made."""
+    config, create = draft.config, draft.config.upsert.create
+    if create is None or config.upsert.call or config.upsert.search:
+        return
+    if config.external_id_field is None and not _holds(create, "external_id"):
+        what = "the create does not say which record it makes: made again after a lost answer it"
+        issue = Issue(f"{what} may leave two rows", "name external_id_field, or give a search")
+        yield Verdict(draft.path("upsert"), issue, doubtful=True)
+
+
+def _batch_upserts(draft: Draft) -> Iterator[Verdict]:
+    """A batch must say which records it means, and tell what became of each."""
+    config, batch = draft.config, draft.config.batch
+    if batch is None:
+        return
+    path = draft.path("batch")
+    if not mentions(batch.call.body, "records"):
+        yield Verdict((*path, "body"), Issue("no {records} in the batch", 'body: "{records}"'))
+    if not mentions(batch.item, "fields"):
+        issue = Issue("an item sends no {fields}", 'item: {id: "{external_id}", data: "{fields}"}')
+        yield Verdict((*path, "item"), issue, doubtful=True)
+    if not mentions(batch.item, "external_id") and config.external_id_field is None:
+        hint = "put {external_id} into `item`, or name external_id_field"
+        issue = Issue("the batch does not say which records it means", hint)
+        yield Verdict(path, issue)
+    if config.crm_id is None and mentions(batch.item, "crm_id"):
+        issue = Issue("{crm_id}, but this resource has no crm_id", "write {external_id}")
+        yield Verdict((*path, "item"), issue)
+    if batch.results is None:
+        for key in ("match", "success", "created"):
+            if getattr(batch, key) is not None:
+                issue = Issue(f"{key} without results", "give results, the list that it is about")
+                yield Verdict((*path, key), issue)
+        if config.crm_id is not None:
+            issue = Issue(
+                "a batch without results tells no id of the CRM: each new record is searched for",
+                "give results, the list of what became of each record",
+            )
+            yield Verdict(path, issue, doubtful=True)
+
+
 def _as_holds_value(draft: Draft) -> Iterator[Verdict]:
     for name, field in draft.config.fields.items():
         if field.as_ is not None and not mentions(field.as_, "value"):
@@ -424,6 +495,8 @@ _CHECKS: tuple[Callable[[Draft], Iterator[Verdict]], ...] = (
     _search_can_compare,
     _sends_fields,
     _can_read,
+    _creates_can_be_found,
+    _batch_upserts,
     _as_holds_value,
     _put_sends_all,
 )

@@ -37,12 +37,15 @@ from connector.config.fields import (
 )
 from connector.config.grammar import (
     Issue,
+    cookie_name_issue,
     header_key_issue,
     header_name_issue,
     method_issue,
     name_issue,
     not_empty_issue,
     resource_name_issue,
+    secret_issue,
+    user_name_issue,
 )
 from connector.config.texts import (
     Address,
@@ -50,6 +53,7 @@ from connector.config.texts import (
     Etag,
     Header,
     Jmespath,
+    PasswordHash,
     PathText,
     Rate,
     Template,
@@ -124,6 +128,59 @@ def _keys(name: str, keys: Mapping[str, Key], strangers: Mapping[str, str] | Non
     return type(name, (Keys,), {**keys, "strangers": strangers or {}})
 
 
+class NextKeys(Keys):
+    """How a search goes on after a page of hits, where the answer holds no address of the next."""
+
+    cursor = Jmespath(
+        "From the answer to the next page's cursor; null there ends it.", default=None
+    )
+    page = Text(
+        "The parameter that numbers pages; begins with what `query` or `body` says, else 1.",
+        default=None,
+        check=not_empty_issue,
+    )
+    offset = Text(
+        "The parameter that says how many hits to skip.", default=None, check=not_empty_issue
+    )
+    as_ = Text(
+        "The parameter that the cursor goes into.",
+        data_key="as",
+        default=None,
+        check=not_empty_issue,
+    )
+    in_ = Choice("Where that parameter stands.", ("query", "body"), data_key="in", default="query")
+    size = Whole(
+        "Hits of a full page: one with fewer is the last; left out: an empty one is.",
+        unit="hits",
+        least=1,
+        default=None,
+    )
+
+    @validates_schema
+    def _one_way(self, data: dict[str, Any], **_: Any) -> None:
+        ways = [way for way in ("cursor", "page", "offset") if data[way] is not None]
+        if len(ways) != 1:
+            issue = Issue("one of cursor, page and offset", "give exactly one", at_key=True)
+            raise ValidationError({ways[1] if ways else "cursor": [issue]})
+        if (data["cursor"] is None) != (data["as_"] is None):
+            hint = "give cursor, an expression, and as, the parameter that it goes into"
+            issue = Issue("cursor and as go together", hint, at_key=True)
+            raise ValidationError({"cursor" if data["as_"] is None else "as": [issue]})
+
+
+class NextPage(Group):
+    """auto, none, link, an expression, or a map."""
+
+    wants = "auto, none, link, a JMESPath expression, or a map"
+
+    def read(self, value: Tree) -> Any:
+        if not isinstance(value, Scalar):
+            return super().read(value)
+        if value.text in ("auto", "none", "link"):
+            return {"way": value.text}
+        return {"way": "address", "at": Jmespath("").read(value)}
+
+
 _FOUND = Jmespath("From the answer of a search to the list of hits.", default=ABSENT, shown="@")
 _HIT = Jmespath("From a hit to the record's fields.", default=ABSENT, shown="@")
 _RECORD_OF = Jmespath("From the answer to the record's fields.", default=ABSENT, shown="@")
@@ -137,6 +194,21 @@ SearchCall: type[Keys] = _keys(
         **{key: item for key, item in _call("GET", at=_NEW).items() if key != "path"},
         "found": _FOUND,
         "record": _HIT,
+        "next": NextPage(
+            "How to go on after a page of hits. auto: where the answer plainly holds the address "
+            "of the next page; link: by the header Link (RFC 8288); an expression: from the "
+            "answer to that address; none: one page is all.",
+            NextKeys,
+            default=ABSENT,
+            shown="auto",
+        ),
+        "pages": Whole(
+            "Pages that are looked at; nothing found in them, and more to come, is an error.",
+            unit="pages",
+            least=1,
+            default=ABSENT,
+            shown=10,
+        ),
     },
 )
 CreateCall: type[Keys] = _keys(
@@ -244,7 +316,58 @@ class FieldPlace(Group):
         return super().read(value)
 
 
-CALLS = ("check", "search", "create", "update", "upsert", "read", "delete")
+BatchKeys: type[Keys] = _keys(
+    "BatchKeys",
+    {
+        "path": PathText("After base_url.", ("resource",)),
+        **{key: item for key, item in _call("POST", at=("resource",)).items() if key != "path"},
+        "body": Template(
+            "What is sent: {records} is the list of records, each as `item` says.",
+            ("resource", "records"),
+            default=ABSENT,
+            shown="{records}",
+        ),
+        "item": Template(
+            "One record of the list.",
+            (*_RECORD, "fields"),
+            default=ABSENT,
+            shown="the resource's `body`",
+        ),
+        "size": Whole("Records in one call, at the most.", unit="records", least=2, default=100),
+        "wait": Number(
+            "How long a record waits for others to go along with.",
+            unit="seconds",
+            least=0,
+            default=0.2,
+        ),
+        "results": Jmespath(
+            "From the answer to the list of what became of each record; left out: a 2xx says that "
+            "all are done.",
+            default=None,
+        ),
+        "match": Jmespath(
+            "From a result to the external id of its record; left out: results come in the order "
+            "of the records.",
+            default=None,
+        ),
+        "success": Jmespath(
+            "What must be true of a good result; left out: no status of 400 or more or of error, "
+            "no error in it, and success, if it says any, true.",
+            default=None,
+        ),
+        "crm_id": Jmespath(
+            "From a result to the CRM's own id.", default=None, shown="as the resource's `hit_id`"
+        ),
+        "created": Jmespath(
+            "True of a result whose record was not there before: one that was believed to be there "
+            "is then sent as a whole.",
+            default=None,
+        ),
+    },
+)
+
+
+CALLS = ("check", "search", "create", "update", "upsert", "batch", "read", "delete")
 MEANINGS = ("done", "conflict", "gone", "refused", "credentials", "not_now")
 
 
@@ -313,6 +436,12 @@ class ResourceKeys(Keys):
         default=ABSENT,
         shown={},
     )
+    batch = Group(
+        "A call that creates or updates many records by their external ids.",
+        BatchKeys,
+        default=ABSENT,
+        shown=None,
+    )
     read = Group(
         "Reads one record; left out: the search's hit serves.",
         ReadCall,
@@ -374,6 +503,14 @@ class ResourceKeys(Keys):
         default=ABSENT,
         shown="any",
     )
+    schema = Text(
+        "A JSON Schema of the record's fields, a file that `connector targets import` writes: "
+        "`mappings check` holds the mappings against it.",
+        default=ABSENT,
+        shown=None,
+        check=not_empty_issue,
+        wants="the name of a file",
+    )
     answers = Listing(
         "Corrections of what an answer means; the first that fits wins.",
         Group("A correction.", AnswerKeys),
@@ -426,11 +563,30 @@ class ClientCredentialsKeys(Keys):
     params = Keyed("More parameters of the token request.", Text("Its value."), default={})
 
 
+class RefreshTokenKeys(Keys):
+    """OAuth 2 refresh token (RFC 6749 section 6). One that the answer brings takes the place of
+    the configured one, for all workers."""
+
+    token_url = Address("Where tokens are given out.", ("https", "http"))
+    refresh_token = SecretText("The refresh token that a person was given once.")
+    client_id = SecretText("The client's id.")
+    client_secret = SecretText("The client's secret; left out for a public client.", default=None)
+    scope = Text("What is asked for.", default="")
+    params = Keyed("More parameters of the token request.", Text("Its value."), default={})
+
+
 class LoginKeys(Keys):
-    """A call that answers with a token: a session login or a refresh-token exchange."""
+    """A call that answers with a token or sets a cookie: a session login or a refresh-token
+    exchange."""
 
     call = Group("The call; only here may its path be a whole URL.", LoginCall)
-    token = Jmespath("From the answer to the token.")
+    token = Jmespath("From the answer to the token. Required without cookies.", default=None)
+    cookies = Listing(
+        "Which cookies of the answer go along with every call: their names, or * for all.",
+        Text("A name.", check=cookie_name_issue, wants="the name of a cookie"),
+        single=True,
+        default=(),
+    )
     expires = Jmespath(
         "From the answer to when it ends: seconds from now, or a time; left out: it holds until "
         "it is refused.",
@@ -444,6 +600,69 @@ class LoginKeys(Keys):
     )
     value = TextTemplate("What that header says.", ("token",), default="Bearer {token}")
 
+    @validates_schema
+    def _token_or_cookies(self, data: dict[str, Any], **_: Any) -> None:
+        if data["token"] is None and not data["cookies"]:
+            issue = Issue("is missing", "give the place of the token, or cookies", at_key=True)
+            raise ValidationError({"token": [issue]})
+
+
+SIGNED = ("method", "path", "query", "url", "host", "body", "body_hash", "timestamp", "nonce")
+"""What of a call may be signed; `signature` itself may only be sent."""
+
+
+class HmacKeys(Keys):
+    """Every call is signed with a secret that both sides know."""
+
+    secret = SecretText("The secret; it is never sent.")
+    sign = TextTemplate(
+        "What is signed. path is that of the address as sent (base_url's included, without "
+        "query), query the part after `?`, url the whole address, body_hash the digest of the "
+        "body, nonce a random word.",
+        (*SIGNED, "key"),
+    )
+    key = SecretText("What {key} stands for: by what the CRM knows whose secret it is.", default="")
+    secret_is = Choice("How the secret is written.", ("text", "hex", "base64"), default="text")
+    algorithm = Choice(
+        "The hash of the HMAC, and of body_hash.",
+        ("sha1", "sha256", "sha384", "sha512"),
+        default="sha256",
+    )
+    encoding = Choice("How signature and body_hash are written.", ("hex", "base64"), default="hex")
+    timestamp = Choice(
+        "What {timestamp} stands for: the time of the call, since 1970 or as text, in UTC.",
+        ("seconds", "milliseconds", "iso", "http"),
+        default="seconds",
+    )
+    header = Text(
+        "The header that carries the signature; null for none.",
+        default="X-Signature",
+        nullable=True,
+        check=header_name_issue,
+        wants="the name of a header",
+    )
+    value = TextTemplate(
+        "What that header says.", ("signature", *SIGNED, "key"), default="{signature}"
+    )
+    headers = Keyed(
+        "More headers, for a timestamp, say.",
+        TextTemplate("The header's value.", ("signature", *SIGNED, "key")),
+        name=header_key_issue,
+        default={},
+    )
+    query = Keyed(
+        "Parameters that are added to the address, after what is signed.",
+        TextTemplate("The parameter's value.", ("signature", *SIGNED, "key")),
+        default={},
+    )
+
+    @validates_schema
+    def _secret_fits(self, data: dict[str, Any], **_: Any) -> None:
+        secret, how = data["secret"], data["secret_is"]
+        if secret is None or not secret_issue(secret, how):
+            return
+        raise ValidationError({"secret": [Issue(f"this secret is no {how}", f"as {how} says")]})
+
 
 AUTHS: Mapping[str, type[Keys]] = {
     "none": NoAuthKeys,
@@ -452,8 +671,45 @@ AUTHS: Mapping[str, type[Keys]] = {
     "header": HeaderAuthKeys,
     "query": QueryAuthKeys,
     "oauth2_client_credentials": ClientCredentialsKeys,
+    "oauth2_refresh_token": RefreshTokenKeys,
     "login": LoginKeys,
+    "hmac": HmacKeys,
 }
+
+
+class TlsKeys(Keys):
+    """Whose certificates are trusted, and which one the CRM is shown."""
+
+    ca = Text(
+        "A file of the authorities that are trusted, instead of the public ones; PEM.",
+        default=None,
+        check=not_empty_issue,
+        wants="the name of a file",
+    )
+    cert = Text(
+        "A file with the certificate that the CRM is shown, and those that vouch for it; PEM.",
+        default=None,
+        check=not_empty_issue,
+        wants="the name of a file",
+    )
+    key = Text(
+        "The file of its private key; left out: it stands in the file of cert.",
+        default=None,
+        check=not_empty_issue,
+        wants="the name of a file",
+    )
+    key_password = SecretText("The password of an encrypted key.", default="")
+    verify = Flag(
+        "false: any certificate is believed, and so is whoever stands between.", default=True
+    )
+
+    @validates_schema
+    def _together(self, data: dict[str, Any], **_: Any) -> None:
+        if data["key"] and not data["cert"]:
+            raise ValidationError({"key": [Issue("a key without cert", "give both")]})
+        if data["ca"] and data["verify"] is False:
+            issue = Issue("verify: false beside ca", "keep one of the two")
+            raise ValidationError({"verify": [issue]})
 
 
 class RetryKeys(Keys):
@@ -495,6 +751,18 @@ class TargetKeys(Keys):
         name=header_key_issue,
         default={},
     )
+    tls = Group(
+        "Certificates, for a CRM with a private authority or one that asks for ours.",
+        TlsKeys,
+        default=lambda: TlsKeys().load({}),
+        shown={},
+    )
+    proxy = Address(
+        "The proxy that every call goes through, user and password in it; left out: none, "
+        "whatever the environment says.",
+        ("http",),
+        default=None,
+    )
     idempotency_header = Text(
         "The header that carries the key of a call, the same over every repeat; null for none.",
         default="Idempotency-Key",
@@ -516,7 +784,13 @@ class TargetKeys(Keys):
         "Calls over all workers together, as in 20/second or 100/10 seconds; left out: no limit.",
         default=None,
     )
-    concurrency = Whole("Calls at the same time.", unit="calls", least=1, default=16)
+    concurrency = Whole(
+        "Calls at the same time, of all workers together. Calls of a `batch:` do not count: of them"
+        " there are at most as many as a worker has threads.",
+        unit="calls",
+        least=1,
+        default=16,
+    )
     probe_interval = Number(
         "Between probes of a target that paused by itself, growing to 300.",
         unit="seconds",
@@ -648,6 +922,78 @@ class RetentionKeys(Keys):
     )
 
 
+class AlertKeys(Keys):
+    """Messages to a chat when something changes for the worse, and when it is well again."""
+
+    url = Address(
+        "Where they are posted, as JSON with a `text`: an incoming webhook of Slack, Mattermost or "
+        "the like. Left out: nowhere.",
+        ("https", "http"),
+        default=None,
+    )
+    queue_minutes = Number(
+        "The queue counts as old when its first event has waited for so long.",
+        unit="minutes",
+        above=0,
+        default=10,
+    )
+    silence_hours = Whole(
+        "A source counts as silent when it has sent nothing for so long, though it talked in the "
+        "same hours a week ago.",
+        unit="hours",
+        least=1,
+        default=3,
+    )
+
+
+ROLES = ("viewer", "operator", "editor")
+
+
+class UserKeys(Keys):
+    """Someone who may sign in to the dashboard."""
+
+    password = PasswordHash(
+        "The hash of the password, as `connector user hash` makes it; best from the environment."
+    )
+    role = Choice(
+        "What they may do: look; also retry, replay, pause; also publish mappings.",
+        ROLES,
+        default="viewer",
+    )
+
+
+class DashboardKeys(Keys):
+    """The pages at `/`."""
+
+    edit_mappings = Flag(
+        "false: mappings can be read in the browser, not edited or published.", default=True
+    )
+    session_key = SecretText(
+        "What sessions are signed with; left out, one is made up and kept in Redis.", default=None
+    )
+    session_hours = Number(
+        "After so long without a request a session has ended.", unit="hours", above=0, default=12
+    )
+    proxies = Whole(
+        "So many proxies in front are believed about the caller's address and scheme.",
+        unit="proxies",
+        least=0,
+        default=0,
+    )
+    local_role = Choice(
+        "What a visitor from the machine itself may do while no user is configured.",
+        ROLES,
+        default="viewer",
+    )
+
+
+class AuditKeys(Keys):
+    """How long it is kept who did what: by age and by count."""
+
+    days = Number("How long.", unit="days", above=0, default=400)
+    entries = Whole("How many at most.", unit="entries", least=1, default=100_000)
+
+
 class ConfigKeys(Keys):
     """config.yaml"""
 
@@ -680,10 +1026,34 @@ class ConfigKeys(Keys):
         default=lambda: ReceiverKeys().load({}),
         shown={},
     )
+    alerts = Group(
+        "Messages to a chat.",
+        AlertKeys,
+        default=lambda: AlertKeys().load({}),
+        shown={},
+    )
     retention = Group(
         "How long the journal keeps events that are done.",
         RetentionKeys,
         default=lambda: RetentionKeys().load({}),
+        shown={},
+    )
+    users = Keyed(
+        "Who may sign in to the dashboard, by name; with none it answers this machine only.",
+        Group("A person.", UserKeys),
+        name=user_name_issue,
+        default={},
+    )
+    dashboard = Group(
+        "The pages at `/`.",
+        DashboardKeys,
+        default=lambda: DashboardKeys().load({}),
+        shown={},
+    )
+    audit = Group(
+        "How long it is kept who did what.",
+        AuditKeys,
+        default=lambda: AuditKeys().load({}),
         shown={},
     )
     sources = Keyed(

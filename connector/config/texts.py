@@ -14,7 +14,7 @@ from typing import Any
 from marshmallow import ValidationError
 
 from connector.config.environment import Scalar, Tree, plain
-from connector.config.fields import Key, empty_variables, found, wrong
+from connector.config.fields import Key, SecretText, empty_variables, found, wrong
 from connector.config.grammar import (
     Issue,
     PlaceUnreadable,
@@ -24,11 +24,25 @@ from connector.config.grammar import (
     is_placeholder,
     parse_at,
     parse_rate,
+    password_hash_issue,
     template_issues,
 )
 from connector.config.model import Expression, RateLimit, Secret, Step, Url
 from connector.model import Json
 from connector.problems import nearest
+
+
+class PasswordHash(SecretText):
+    """A password as argon2 leaves it; the password itself must not stand here."""
+
+    wants = "the hash of a password"
+
+    def read(self, value: Tree) -> Secret:
+        text = super().read(value)
+        if issue := password_hash_issue(text):
+            where = found(value, secret=True) if isinstance(value, Scalar) else "this"
+            raise wrong(f"{where} is {issue.message}", issue.hint)
+        return text
 
 
 class Jmespath(Key):

@@ -1,82 +1,86 @@
-"""Pages for the operator: what came in, where it is, what a record says and why. Read-only.
+"""The pages for people: what came in, where it is, what a record says and why; and what to do.
 
-Invariant: without users there is no login, so only the machine itself is answered; every text is
-escaped by Jinja, and the Content-Security-Policy lets nothing run and nothing be loaded.
+An application of its own beside the receiver's. Invariant: until somebody asks for a page nothing
+of it is loaded, and a webhook, a health check or a scrape never passes through it: sessions, forms
+and limits cost them nothing. `app` puts the pages together, `access` says who may see which.
 """
 
 from __future__ import annotations
 
-import ipaddress
+from collections.abc import Callable, Iterable
+from threading import Lock, Semaphore
 from typing import Any
 
-from flask import Blueprint, Response, abort, make_response, render_template, request
 from redis.exceptions import RedisError
 
-from connector import journal, reports
-from connector.alive import live_workers
 from connector.config import Config
-from connector.redisdb import Redis
+from connector.redisdb import connect
 
-SHOWN = 50
+PLAIN = ("webhooks", "healthz", "readyz", "metrics")
+"""First parts of the addresses that are no pages."""
 
+REDIS_SECONDS = 3.0
+"""How long a page waits for Redis; the receiver waits far less."""
 
-def blueprint(config: Config, client: Redis) -> Blueprint:
-    """The pages of one installation."""
-    pages = Blueprint("dashboard", __name__, template_folder="templates")
+AT_ONCE, WAIT_SECONDS = 5, 0.5
+"""Requests for pages that are worked on together, of the eight threads that webhooks need, too;
+the next wait so long, and are then sent away. So a Redis that hangs delays no webhook."""
 
-    @pages.before_request
-    def only_this_machine() -> None:
-        if not _is_loopback(request.remote_addr) or "X-Forwarded-For" in request.headers:
-            abort(403, "the dashboard answers this machine only")
-
-    @pages.after_request
-    def protect(response: Response) -> Response:
-        response.headers["Content-Security-Policy"] = (
-            "default-src 'none'; style-src 'self' 'unsafe-inline'; form-action 'self';"
-            " frame-ancestors 'none'; base-uri 'none'"
-        )
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers["Referrer-Policy"] = "no-referrer"
-        response.headers["Cache-Control"] = "no-store"
-        return response
-
-    @pages.errorhandler(RedisError)
-    def away(error: RedisError) -> Response:
-        return _page("away.html", 503, why=type(error).__name__)
-
-    @pages.get("/")
-    def overview() -> Response:
-        state = request.args.get("state") or None
-        query = reports.Query(state=state, kind=request.args.get("kind") or None, limit=SHOWN)
-        rows = [reports.event_json(entry, now) for entry, now in reports.events(client, query)]
-        status = reports.status(client, config, live_workers(client))
-        return _page("overview.html", status=status, events=rows, states=reports.STATES, q=query)
-
-    @pages.get("/events/<event_id>")
-    def event(event_id: str) -> Response:
-        found = journal.search(client, event_id)
-        if not found:
-            abort(404, "no event of this id is kept")
-        entry = journal.load(client, [found[0].serial])[0]
-        return _page("event.html", event=reports.event_detail(client, entry))
-
-    @pages.get("/records/<resource>/<path:record_id>")
-    def record(resource: str, record_id: str) -> Response:
-        states = reports.find_records(client, config, resource, record_id)
-        if not states:
-            abort(404, "no record of this resource and id is known")
-        records = [reports.record_detail(client, config, state) for state in states]
-        return _page("record.html", records=records)
-
-    return pages
+Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
-def _is_loopback(address: str | None) -> bool:
-    try:
-        return ipaddress.ip_address(address or "").is_loopback
-    except ValueError:
-        return False
+class Beside:
+    """A WSGI application: the receiver's for its own addresses, the pages for every other."""
+
+    def __init__(self, receiver: Wsgi, make_pages: Callable[[], Wsgi]) -> None:
+        self._receiver = receiver
+        self._make_pages = make_pages
+        self._pages: Wsgi | None = None
+        self._lock = Lock()
+        self._slots = Semaphore(AT_ONCE)
+
+    def __call__(
+        self, environ: dict[str, Any], start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
+        if environ["PATH_INFO"].lstrip("/").partition("/")[0] in PLAIN:
+            return self._receiver(environ, start_response)
+        if environ["PATH_INFO"].startswith("/static/"):
+            return self._page(environ, start_response)  # read from the disk
+        if not self._slots.acquire(timeout=WAIT_SECONDS):
+            return _unavailable(start_response, "the pages are busy; try again in a moment")
+        try:
+            return self._page(environ, start_response)
+        finally:
+            self._slots.release()
+
+    def _page(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        try:
+            pages = self._made()
+        except RedisError:
+            return _unavailable(start_response, "Redis is away; events go to the spool meanwhile")
+        return pages(environ, start_response)
+
+    def _made(self) -> Wsgi:
+        if self._pages is None:
+            with self._lock:
+                self._pages = self._pages or self._make_pages()
+        return self._pages
 
 
-def _page(template: str, code: int = 200, **values: Any) -> Response:
-    return make_response(render_template(f"dashboard/{template}", **values), code)
+def _unavailable(start_response: Callable[..., Any], why: str) -> Iterable[bytes]:
+    headers = [("Content-Type", "text/plain; charset=utf-8"), ("Cache-Control", "no-store")]
+    start_response("503 Service Unavailable", headers)
+    return [f"{why}\n".encode()]
+
+
+def beside(receiver: Wsgi, config: Config, spooled: Callable[[], int | None]) -> Beside:
+    """The receiver's application with the pages beside it. `spooled`: how many events are on the
+    disk, None without a spool."""
+
+    def make_pages() -> Wsgi:
+        from connector.dashboard.app import create_app
+
+        client = connect(config.redis_url, timeout=REDIS_SECONDS)
+        return create_app(config, client, spooled).wsgi_app
+
+    return Beside(receiver, make_pages)

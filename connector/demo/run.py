@@ -65,6 +65,7 @@ targets:
     base_url: ${CRM_BASE_URL}
     auth: {type: bearer, token: "${CRM_TOKEN}"}
     check: {path: /}
+dashboard: {local_role: editor}
 """
 
 

@@ -81,6 +81,9 @@ class Field(Protocol):
 Offered: TypeAlias = Callable[[str, str], Sequence[Field]]
 """A vendor and a kind → what a document of that kind offers."""
 
+Seen: TypeAlias = Callable[[str, Collection[str], Path], bool]
+"""A vendor, kinds and a path → whether an event of one of the kinds that really came had it."""
+
 
 class Judge:
     """Compares blocks with what their vendors document."""
@@ -91,8 +94,10 @@ class Judge:
         kinds: Mapping[str, Collection[str]],
         sources: Mapping[str, str],
         context: Context,
+        seen: Seen | None = None,
     ) -> None:
         self._offered = offered
+        self._seen = seen
         self._kinds = kinds
         self._sources = sources
         self._context = context
@@ -125,7 +130,7 @@ class Judge:
     def _of_record(self, record: RecordRule, known: _Known) -> Iterator[Problem]:
         items = items_of(record)
         for located, spots in _expressions(record, items):
-            yield from _unknown_names(located, use_of(located.expression, spots), known)
+            yield from _unknown_names(located, use_of(located.expression, spots), known, self._seen)
         for rule in record.fields:
             if isinstance(rule.source, Computed) and rule.source.values:
                 yield from self._words(rule, rule.source, record, items, known)
@@ -312,12 +317,17 @@ def _expressions(record: RecordRule, items: Spots) -> Iterator[tuple[Located, Sp
             yield rule.source.id, items
 
 
-def _unknown_names(located: Located, use: Use, known: _Known) -> Iterator[Problem]:
-    told: set[str] = {name for name, _ in located.expression.suspects}  # `lint` tells of those
+def _unknown_names(
+    located: Located, use: Use, known: _Known, seen: Seen | None
+) -> Iterator[Problem]:
+    expression = located.expression  # `lint` tells of those that stand for constants
+    told = {name for name, _ in (*expression.suspects, *expression.bare_words())}
     for asked in use.asked:
         if asked.name in told or not _is_unknown(asked, known):
             continue
         told.add(asked.name)
+        if seen and any(seen(known.vendor, known.by_kind, (*p, asked.name)) for p in asked.parents):
+            continue
         path = (*min(asked.parents), asked.name)
         shown = path_text(path)
         within = "" if shown == located.text else f" in `{located.text}`"
@@ -348,7 +358,8 @@ def _instead(path: Path, known: _Known) -> str:
     types = known.types(above)
     if types == {"array"}:
         element = path_text((*above, ELEMENT, name)).replace(ELEMENT, "[0]")
-        return f"`{path_text(above)}` is a list: `{element}`, or custom() for a custom field"
+        custom = f"custom({path_text(above)}, '{name}')"
+        return f"`{path_text(above)}` is a list: `{element}`, or `{custom}` for a custom field"
     if types and not types & {"array", "object"}:
         words = sorted({_TYPE_WORDS.get(type_, type_) for type_ in types})
         return f"`{path_text(above)}` is {_listed(words)}, with nothing in it"
@@ -358,7 +369,8 @@ def _instead(path: Path, known: _Known) -> str:
         meant += known.ending_in(name, above if close else ())[:1]
     if meant:
         return f"did you mean {_listed([f'`{path_text(each)}`' for each in meant])}?"
-    return f"`connector mappings fields {next(iter(known.by_kind))}` lists what there is"
+    listed = f"`connector mappings fields {next(iter(known.by_kind))}` lists what there is"
+    return listed if above else f"a text is written '{name}'; {listed}"
 
 
 def _kinds(known: _Known) -> str:

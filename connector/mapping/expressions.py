@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,7 @@ from connector.mapping import core_functions
 from connector.mapping.arguments import described
 from connector.mapping.functions import FUNCTIONS
 from connector.mapping.values import why_not_json
-from connector.problems import did_you_mean
+from connector.problems import nearest
 
 MAX_LENGTH = 4000
 """Characters of one expression."""
@@ -36,6 +36,7 @@ MAX_DEPTH = 60
 MAX_GROWTH = 1000
 """How many times over an expression may hold what it is evaluated on."""
 
+_LETTER = re.compile(r"\w")
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 Node = dict[str, Any]
@@ -85,6 +86,23 @@ class Expression:
     def offsets(self) -> Iterator[int]:
         """Where something stands that a message may point at: functions and names."""
         yield from (node["start"] for node in _nodes(self.tree) if "start" in node)
+
+    def bare_words(self) -> Iterator[tuple[str, int]]:
+        """Names where something else is usual, with their offsets: `true`, the `key` of
+        `custom(x, key)`, the `upper` of `x | upper`."""
+        told = {offset for _, offset in self.suspects}
+        for node in _nodes(self.tree):
+            positions = _TAKES_TEXT.get(str(node.get("value")), ())
+            for position, child in enumerate(_children(node)):
+                if child["type"] != "field" or child["start"] in told:
+                    continue
+                name: str = child["value"]
+                if (
+                    (node["type"] in _TAKES_CONSTANTS and name.lower() in CONSTANT_WORDS)
+                    or (node["type"] == "function_expression" and position in positions)
+                    or (node["type"] == "pipe" and position == 1 and name in FUNCTIONS)
+                ):
+                    yield name, child["start"]
 
     def first_names(self) -> frozenset[str]:
         """The names that the expression looks for in the document itself."""
@@ -211,11 +229,7 @@ def _parse(text: str, reader: _Parser) -> Node:
     except exceptions.LexerError as error:
         raise _unreadable(text, error) from None
     except exceptions.IncompleteExpressionError:
-        raise ExpressionInvalid(
-            "the expression ends too early",
-            "something is missing at its end, perhaps a closing bracket",
-            len(text),
-        ) from None
+        raise _too_early(text) from None
     except exceptions.ParseError as error:
         raise _unexpected(text, error) from None
     except RecursionError:
@@ -241,15 +255,64 @@ def _unreadable(text: str, error: exceptions.LexerError) -> ExpressionInvalid:
             'within them \\" and \\\\ stand for " and \\',
             offset,
         )
-    hints = {
-        "=": "equal is written ==",
-        "-": 'a name with - in it is written in double quotes: "a-b"',
-        "/": "JMESPath does not calculate",
-        "+": "JMESPath does not calculate; texts are joined with concat(a, b)",
-        "$": "the document itself is @",
-    }
-    name = "a name with other letters than a-z, digits and _ is written in double quotes"
-    return ExpressionInvalid(f"unexpected {letter!r}", hints.get(letter, name), offset)
+    hint = _LETTERS.get(letter, _OTHER_LETTER)
+    if text.startswith("${", offset):
+        hint = f"{_BARE}, without ${{ }}"
+    return ExpressionInvalid(f"unexpected {letter!r}", hint, offset)
+
+
+_BARE = "an expression stands bare"
+_OTHER_LETTER = "a name with other letters than a-z, digits and _ is written in double quotes"
+_QUOTES = "this is a typographic quote: a text is written between straight ones, 'like this'"
+_NO_IF = "JMESPath has no if: use `values:` with `otherwise:`, or two records with `when:`"
+
+_LETTERS = {
+    "=": "equal is written ==",
+    "-": 'a name with - in it is written in double quotes: "a-b"; JMESPath does not calculate',
+    "/": "JMESPath does not calculate",
+    "+": "JMESPath does not calculate; texts are joined with concat(a, b)",
+    "$": "the document itself is @, and a path begins without it: ticket.ticket_id",
+    "?": _NO_IF,
+    "~": "JMESPath has no patterns: contains(text, 'part') looks for a part",
+    "%": "JMESPath does not calculate, and an expression stands bare",
+    ";": "arguments are parted by a comma",
+    "#": "a comment needs a space before its #",
+    **dict.fromkeys("\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u00b4", _QUOTES),
+}
+"""What was probably meant by a character that JMESPath does not know."""
+
+_WORDS = {
+    "or": "or is written ||",
+    "and": "and is written &&",
+    "not": "not is written !",
+    "is": "equal is written ==",
+    "eq": "equal is written ==",
+    "in": "contains(list, x) tells whether x is in a list",
+    "like": "contains(text, 'part') tells whether a part is in a text",
+    "if": _NO_IF,
+    "then": _NO_IF,
+    "else": _NO_IF,
+}
+"""What was probably meant by a word of another language."""
+
+
+def _too_early(text: str) -> ExpressionInvalid:
+    """An expression that lacks its end; the bracket that is open, where there is one."""
+    opened: list[Node] = []
+    for token in lexer.Lexer().tokenize(text):
+        level = _LEVELS.get(token["type"], 0)
+        if level > 0:
+            opened.append(token)
+        elif level < 0 and opened:
+            opened.pop()
+    hint = "something is missing at its end"
+    if opened:
+        last = opened[-1]
+        start, bracket = last["start"], text[last["start"]]
+        shown = text[max(0, start - 20) : start + 1]
+        closing = {"(": ")", "[": "]", "{": "}"}[bracket]
+        hint = f"a {closing} is missing: the {bracket} of `{shown}` is never closed"
+    return ExpressionInvalid("the expression ends too early", hint, len(text))
 
 
 def _unexpected(text: str, error: exceptions.ParseError) -> ExpressionInvalid:
@@ -261,14 +324,42 @@ def _unexpected(text: str, error: exceptions.ParseError) -> ExpressionInvalid:
         )
     kind = error.token_type
     if kind == "EOF":
-        return ExpressionInvalid("the expression ends too early", "", len(text))
+        return _too_early(text)
     found = repr(text[offset : offset + 1]) if kind != "LITERAL" else "literal"
     if kind in ("UNQUOTED_IDENTIFIER", "QUOTED_IDENTIFIER", "NUMBER"):
         found = repr(str(error.token_value))
-    hint = "perhaps a comma, a dot or an operator is missing before it"
+    return ExpressionInvalid(f"unexpected {found}", _meant(text, offset, kind), offset)
+
+
+def _meant(text: str, offset: int, kind: str) -> str:
+    """What was probably meant where the parser met a token of a kind that it did not expect."""
+    before, rest = text[:offset].rstrip(), text[offset:]
+    word = _WORD.match(rest)
+    word_before = _LAST_WORD.search(before)
+    if kind == "NUMBER":
+        if _DATE.match(rest):
+            return f"a text is written between quotes: '{rest[:10]}'"
+        digits = "".join(_NUMBER.findall(rest)[:1])
+        if before.endswith("."):
+            return f"an element of a list is written [{digits}]"
+        return f"a number is written between backticks: `{digits}`"
+    if word and word[0].lower() in _WORDS:
+        return _WORDS[word[0].lower()]
+    if word_before and word_before[0].lower() in _WORDS:
+        return _WORDS[word_before[0].lower()]
+    if kind == "LBRACE" and before.endswith("{"):
+        return f"{_BARE}, without {{{{ }}}}"
+    if kind == "UNQUOTED_IDENTIFIER" and before.endswith("["):
+        return "a key follows a dot: a.b; between [ ] stands a number, or a filter [?a == 'b']"
     if kind in ("RPAREN", "RBRACKET", "RBRACE"):
-        hint = "perhaps it is one too many, or something is missing before it"
-    return ExpressionInvalid(f"unexpected {found}", hint, offset)
+        return "perhaps it is one too many, or something is missing before it"
+    return "perhaps a comma, a dot or an operator is missing before it"
+
+
+_WORD = re.compile(r"[A-Za-z]+\b")
+_NUMBER = re.compile(r"-?[0-9]*(?:\.[0-9]+)?")
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+_LAST_WORD = re.compile(r"\b[A-Za-z]+$")
 
 
 # --- checking what was read
@@ -313,15 +404,44 @@ def _check_node(node: Node) -> None:
 
 def _check_call(name: str, count: int, offset: int) -> None:
     if name not in FUNCTIONS and name not in core_functions.names():
-        raise ExpressionInvalid(
-            f"there is no function {name}()", did_you_mean(name, function_names()), offset
-        )
+        close = nearest(name, function_names())
+        hint = f"did you mean {close!r}?" if close else "`connector mappings functions` lists them"
+        hint = _FUNCTIONS_ELSEWHERE.get(name.lower(), hint)
+        raise ExpressionInvalid(f"there is no function {name}()", hint, offset)
     own = FUNCTIONS.get(name)
     least, most = (own.min_args, own.max_args) if own else core_functions.arity(name)
     if count < least or (most is not None and count > most):
+        shown = f": {own.signature}" if own else ""
         raise ExpressionInvalid(
-            f"{name}() is given {_arguments(count)}", f"it takes {_range(least, most)}", offset
+            f"{name}() is given {_arguments(count)}",
+            f"it takes {_range(least, most)}{shown}",
+            offset,
         )
+
+
+_FUNCTIONS_ELSEWHERE: Mapping[str, str] = {
+    **dict.fromkeys(("if", "iif", "case", "switch", "when"), _NO_IF),
+    **dict.fromkeys(("int", "parseint", "toint"), "did you mean 'integer'?"),
+    **dict.fromkeys(("float", "decimal", "parsefloat"), "did you mean 'number'?"),
+    **dict.fromkeys(("str", "tostring", "text_of"), "did you mean 'string'?"),
+    **dict.fromkeys(("bool", "to_boolean"), "did you mean 'boolean'?"),
+    **dict.fromkeys(("strip", "ltrim", "rtrim"), "did you mean 'trim'?"),
+    **dict.fromkeys(("ifnull", "nvl", "isnull", "or_else"), "did you mean 'default'?"),
+    **dict.fromkeys(("vlookup", "table", "translate"), "did you mean 'lookup'?"),
+    **dict.fromkeys(("md5", "sha1", "sha256", "uuid"), "did you mean 'hash'?"),
+    **dict.fromkeys(("strip_tags", "striptags", "html_to_text", "plain"), "did you mean 'text'?"),
+    **dict.fromkeys(
+        ("date_format", "format_date", "strftime", "datetime", "to_date", "parse_date"),
+        "did you mean 'timestamp'? timestamp(x, '%Y-%m-%d') writes a form of your own",
+    ),
+    **dict.fromkeys(("now", "today", "current_time"), "the time of receipt is meta.received_at"),
+    **dict.fromkeys(
+        ("replace", "substr", "substring", "regex", "match", "split"),
+        "a table with lookup(), or custom() for a list, may do it; "
+        "`connector mappings functions` lists what there is",
+    ),
+}
+"""What was probably meant by a function of another language."""
 
 
 def _arguments(count: int) -> str:
@@ -413,12 +533,32 @@ _NARROWING = frozenset(
 )
 
 
+CONSTANT_WORDS: Mapping[str, str] = {
+    **{word: word for word in ("true", "false", "null")},
+    **dict.fromkeys(("none", "nil"), "null"),
+}
+"""Words that are taken for constants, and what stands between the backticks for them."""
+
+_TAKES_CONSTANTS = frozenset(
+    {"comparator", "function_expression", "or_expression", "and_expression"}
+)
+_TAKES_TEXT: Mapping[str, tuple[int, ...]] = {
+    "custom": (1, 2),
+    "custom_id": (1,),
+    "lookup": (0,),
+    "number": (1,),
+    "phone": (1,),
+    "timestamp": (1, 2),
+}
+"""The arguments that are nearly always written out, by function and position."""
+
+
 def _suspects(tokens: list[Node]) -> Iterator[tuple[str, int]]:
     for before, token, after in zip(tokens, tokens[1:], tokens[2:], strict=False):
         if (
             token["type"] == "quoted_identifier"
             and before["type"] in ("comma", "eq", "ne", "lparen")
             and after["type"] in ("comma", "rparen", "and", "or", "rbracket", "eof")
-            and _PLAIN_NAME.fullmatch(token["value"])
+            and (_PLAIN_NAME.fullmatch(token["value"]) or not _LETTER.search(token["value"]))
         ):
             yield token["value"], token["start"]

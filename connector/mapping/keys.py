@@ -52,7 +52,8 @@ def read_expression(text: str) -> Expression:
     try:
         return compile_expression(text)
     except ExpressionInvalid as error:
-        shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+        line = " ".join(text.split())
+        shown = line if len(line) <= _SHOWN else f"{line[:_SHOWN]}…"
         message = f"{error.message} in `{shown}`" if text.strip() else error.message
         raise invalid(message, error.hint, offset=error.offset) from None
 
@@ -213,10 +214,18 @@ class ListOf(Key):
 
     def _deserialize(self, value: Json, *_: Any, **__: Any) -> list[Any]:
         if not isinstance(value, list):
-            raise self.wrong_type(value)
+            raise invalid(
+                f"{self.label} is {described(value)}", f"it takes a list: {self._as_list(value)}"
+            )
         if not value and not self.may_be_empty:
             raise invalid(f"{self.label} is empty", self.description)
         return read_each(enumerate(value), self._read)
+
+    def _as_list(self, value: Json) -> str:
+        """How what was found would be written as a list."""
+        if isinstance(value, str) and isinstance(self.item, Key):
+            return f"[{value}]"
+        return "begin each of its entries with `- `"
 
     def _read(self, value: Json) -> Any:
         if isinstance(self.item, Key):

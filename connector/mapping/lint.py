@@ -10,6 +10,7 @@ documentation shows to be doubtful is `documented`'s. Pure; `load` calls it.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict, deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from itertools import combinations, pairwise
 from typing import TypeAlias
 from zoneinfo import ZoneInfo
 
+from connector.mapping.expressions import CONSTANT_WORDS
 from connector.mapping.functions import FUNCTIONS, Context, FunctionError
 from connector.mapping.rules import (
     VENDORS,
@@ -289,8 +291,19 @@ def _undocumented_kinds(
     for pattern, place in zip(block.events, block.event_places, strict=True):
         if not any(matches(pattern, kind) for kind in documented):
             yield Problem(
-                f"{vendor} does not document {pattern!r}", did_you_mean(pattern, documented), place
+                f"{vendor} does not document {pattern!r}",
+                did_you_mean(pattern, _patterns(documented) if "*" in pattern else documented),
+                place,
             )
+
+
+def _patterns(kinds: Collection[str]) -> list[str]:
+    """The patterns that name all kinds of one object: `ticket.*`, `note_*`."""
+    heads = (_HEAD.match(kind) for kind in kinds)
+    return [*dict.fromkeys(f"{head[0]}*" for head in heads if head), "*"]
+
+
+_HEAD = re.compile(r"[a-z]+[._]")
 
 
 def _quoted_names(located: Located) -> Iterator[Problem]:
@@ -299,6 +312,17 @@ def _quoted_names(located: Located) -> Iterator[Problem]:
             f'"{name}" in `{located.text}` is the name of a field',
             f"a text is written '{name}'",
             located.at(offset),
+        )
+    for name, offset in located.expression.bare_words():
+        if name.lower() in CONSTANT_WORDS:
+            right = CONSTANT_WORDS[name.lower()]
+            hint = f"a constant is written between backticks: `{right}`"
+        elif f"| {name}" in located.text:
+            hint = f"a function takes its value in brackets: {name}(…)"
+        else:
+            hint = f"a text is written '{name}'"
+        yield Problem(
+            f"{name!r} in `{located.text}` is the name of a field", hint, located.at(offset)
         )
 
 

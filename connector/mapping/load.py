@@ -13,14 +13,14 @@ and so is a folder without a file.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from connector.errors import Invalid, MappingInvalid
+from connector.errors import MappingInvalid
 from connector.mapping import documented, lint, schema
 from connector.mapping.expressions import Expression
 from connector.mapping.functions import Context
@@ -41,13 +41,14 @@ from connector.mapping.ruleset import MappingSet, set_hash
 from connector.mapping.values import scalar_text
 from connector.model import Json, Place, Problem
 from connector.problems import did_you_mean
-from connector.yamltext import Document, load_text
+from connector.yamltext import Document, read_text
 
 __all__ = [
     "Judged",
     "MappingSet",
     "Surroundings",
     "judge",
+    "judge_texts",
     "load_set",
     "read_folder",
     "set_from_texts",
@@ -63,7 +64,7 @@ class Surroundings:
     `sources`: configured names and their kinds. `targets`: configured names. `kinds`: for each
     kind of source the events that its vendor documents; a vendor that is not in it goes unchecked.
     `offered` gives what the documents of (vendor, kind) hold by the vendor's documentation; without
-    it the names in expressions go unchecked.
+    it the names in expressions go unchecked. `seen` says of others whether they really came.
     """
 
     sources: Mapping[str, str]
@@ -71,6 +72,7 @@ class Surroundings:
     timezone: ZoneInfo
     kinds: Mapping[str, Collection[str]] = field(default_factory=dict)
     offered: documented.Offered | None = None
+    seen: documented.Seen | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,11 @@ def judge(folder: Path, surroundings: Surroundings) -> Judged:
     if unreadable:
         return Judged(None, (*unreadable, *judged.errors), judged.warnings)
     return judged
+
+
+def judge_texts(texts: Mapping[str, str], surroundings: Surroundings) -> Judged:
+    """As `judge`, for texts that stand in no folder; places name the files as the texts do."""
+    return _judge_texts(texts, surroundings, PurePosixPath())
 
 
 def read_folder(folder: Path) -> tuple[dict[str, str | bytes], list[Problem]]:
@@ -207,6 +214,7 @@ def _judge_texts(
             surroundings.kinds,
             surroundings.sources,
             Context(surroundings.timezone, reader.tables, warn=lambda _: None),
+            surroundings.seen,
         )
         doubts += judge_.doubts(reader.blocks)
     warnings = tuple(sorted([*overlooked, *doubts], key=_by_place))
@@ -234,10 +242,11 @@ class _Reader:
     """Reads the files of one set, numbering the rules and collecting what is wrong."""
 
     def __init__(self, surroundings: Surroundings) -> None:
-        self.blocks: list[Block] = []
+        self.blocks: list[Block] = []  # with errors, only to be judged: parts may be missing
         self.tables: dict[str, Mapping[str, Json]] = {}
         self.errors: list[Problem] = []
         self.unread = lint.Unread()
+        self.yaml_is_wrong = False  # of the file at hand: keys may be missing because of it
         self._surroundings = surroundings
         self._numbers = count()
 
@@ -257,26 +266,36 @@ class _Reader:
         """One mapping file: a block for each document."""
         for document in self._documents(text, file):
             data, faults = schema.read_block(document.data)
-            self.errors += [_problem(fault, path, document) for path, fault in faults]
+            self._tell(
+                _problem(fault, path, document)
+                for path, fault in faults
+                if not (self.yaml_is_wrong and schema.is_missing_key(path, fault))
+            )
             target = self._target(document)
             if faults or target is None:
                 self.unread.add(document.data)
-            else:
+                data = schema.salvaged(document.data, faults) if target else {}
+            if data and target:
                 self.blocks.append(_BlockReader(document, target, self._numbers).block(data))
 
     def _documents(self, text: str | bytes, file: str) -> list[Document]:
-        try:
-            documents = load_text(text, file)
-        except Invalid as error:
-            self.errors += error.problems
-            self.unread.everything = True
-            return []
-        filled = [document for document in documents if document.data is not None]
-        if not filled:
+        reading = read_text(text, file)
+        self.errors += reading.problems
+        self.yaml_is_wrong = bool(reading.problems)
+        self.unread.everything |= not reading.is_whole
+        filled = [document for document in reading.documents if document.data is not None]
+        if not filled and not reading.problems:
             self.errors.append(
                 Problem("the file is empty", "delete it, or fill it", Place(file, 1, 1))
             )
         return filled
+
+    def _tell(self, problems: Iterable[Problem]) -> None:
+        """Add problems, but for those of a line of which the YAML is wrong already."""
+        wrong = {(p.place.file, p.place.line) for p in self.errors if p.place}
+        for problem in problems:
+            if problem.place is None or (problem.place.file, problem.place.line) not in wrong:
+                self.errors.append(problem)
 
     def _target(self, document: Document) -> str | None:
         """The block's target; None, with errors, where its source or target is not there."""

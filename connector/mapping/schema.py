@@ -8,7 +8,8 @@ judge (does anything create that resource?) is `lint`'s; places are `load`'s.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import copy
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from marshmallow import EXCLUDE, Schema, ValidationError, validates_schema
@@ -45,10 +46,69 @@ WRITE = ("always", "on_create", "if_empty", "unless_edited")
 
 def read_block(data: Json) -> tuple[dict[str, Any], list[tuple[Path, Fault]]]:
     """One document of a mapping file; nothing of it where there are faults."""
+    if not isinstance(data, dict):
+        hint = "it takes a map, with the keys source, events and records, without `- ` before them"
+        return {}, [((), Fault(f"the document is {described(data)}", hint))]
     try:
         return BlockSchema().load(data), []
     except ValidationError as error:
         return {}, _without_echoes(list(_faults(error.messages, ())))
+
+
+def salvaged(data: Json, faults: Iterable[tuple[Path, Fault]]) -> dict[str, Any]:
+    """The document without its faults, read, so that what is left can be judged as well; nothing
+    where too little is left.
+
+    What others are judged by has a stand-in: a record whose `when` is faulty must not look as if it
+    had none. Positions stay as they are.
+    """
+    rest = copy.deepcopy(data)
+    for _ in range(_ROUNDS):
+        if not isinstance(rest, dict) or not all(_take_out(rest, path) for path, _ in faults):
+            return {}
+        read, faults = read_block(rest)
+        if not faults:
+            return read
+    return {}
+
+
+_ROUNDS = 3  # what is taken out may be missed: a misspelt key takes its place with it
+
+
+def _take_out(data: dict[str, Json], path: Path) -> bool:
+    """Take a fault out of a document; whether enough of it is left."""
+    if path[:1] == ("records",) and len(path) > 1 and isinstance(data.get("records"), list):
+        return _take_out_of_record(data["records"], path)
+    if len(path) == 0 or path[0] in ("source", "events", "records", "target"):
+        return False
+    data.pop(str(path[0]), None)
+    return True
+
+
+def _take_out_of_record(records: list[Json], path: Path) -> bool:
+    index = path[1]
+    if not isinstance(index, int) or index >= len(records):
+        return False
+    record = records[index]
+    key = path[2] if len(path) > 2 else None
+    if key is None or key == "each" or not isinstance(record, dict):
+        records[index] = {**_stand_ins(index), "fields": {}}
+    elif key in _STAND_INS:
+        record[key] = _stand_ins(index)[key]
+    elif key == "fields" and "fields" not in record:
+        record["fields"] = {}
+    elif key == "fields" and len(path) > 3 and isinstance(record["fields"], dict):
+        record["fields"].pop(path[3], None)
+    else:
+        record.pop(key, None)
+    return True
+
+
+_STAND_INS = ("resource", "id", "when")
+
+
+def _stand_ins(index: int) -> dict[str, Json]:
+    return {"resource": f"(record {index})", "id": f"'(record {index})'", "when": False}
 
 
 def _without_echoes(faults: list[tuple[Path, Fault]]) -> list[tuple[Path, Fault]]:
@@ -57,9 +117,14 @@ def _without_echoes(faults: list[tuple[Path, Fault]]) -> list[tuple[Path, Fault]
     return [
         (path, fault)
         for path, fault in faults
-        if not (path and fault.message == _missing(path[-1]))
+        if not is_missing_key(path, fault)
         or (path[:-1], f"did you mean {path[-1]!r}?") not in meant
     ]
+
+
+def is_missing_key(path: Path, fault: Fault) -> bool:
+    """Whether a fault is that a key is not there."""
+    return bool(path) and fault.message == _missing(path[-1])
 
 
 def _missing(key: str | int) -> str:
@@ -266,6 +331,9 @@ class FieldForm(Key):
 def _form(value: dict[str, Json]) -> type[_Options]:
     """Which form a map is meant to be."""
     found = [key for key in FORMS if key in value]
+    if found == ["value", "from"] and isinstance(value["value"], dict):
+        hint = "did you mean 'values'?"
+        raise ValidationError({"value": [Fault("'value' beside 'from'", hint, at="key")]})
     if len(found) > 1:
         raise ValidationError(
             {found[1]: [Fault(f"{found[1]!r} beside {found[0]!r}", _FORMS_HINT, at="key")]}
@@ -285,7 +353,17 @@ class Fields(Key):
     wanted = "a map of names to fields"
     form = FieldForm()
 
+    def _validate_missing(self, value: Any) -> None:
+        if value is None:
+            raise invalid("'fields' has no value", "indent the names of the fields deeper than it")
+        super()._validate_missing(value)
+
     def _deserialize(self, value: Json, *_: Any, **__: Any) -> dict[str, dict[str, Any]]:
+        if isinstance(value, list):
+            raise invalid(
+                f"{self.label} is {described(value)}",
+                f"it takes {self.wanted}: take away the `- ` before the names",
+            )
         if not isinstance(value, dict):
             raise self.wrong_type(value)
         for name in value:

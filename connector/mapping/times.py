@@ -13,10 +13,11 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 from connector.mapping.arguments import Context, is_number, number_text, wrong
 from connector.model import Json, Micros
+from connector.problems import nearest
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -187,7 +188,9 @@ def zone_named(function: str, zone: Json) -> tzinfo:
     """A zone by its IANA name, abbreviation or offset. Raises FunctionError for an unknown one."""
     found = _known_zone(zone) if isinstance(zone, str) and zone else None
     if found is None:
-        raise wrong(function, zone, "a time zone like 'Asia/Ho_Chi_Minh', 'UTC' or '+07:00'")
+        right = "a time zone like 'Asia/Ho_Chi_Minh', 'UTC' or '+07:00'"
+        close = nearest(zone, available_timezones()) if isinstance(zone, str) else None
+        raise wrong(function, zone, f"{right}; did you mean {close!r}?" if close else right)
     return found
 
 

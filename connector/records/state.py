@@ -142,6 +142,8 @@ class Delivered:
     the last success; `why` and `since` say what a waiting record waits for. `doubt`: the last
     write was never answered; `intended` is what a create was about to send, written down before
     it. `baseline` says what the CRM held after the last delivery, of fields that people may edit.
+    `times` says of each field of `digests` when its value went out, to the millisecond; one whose
+    value did not, because a person's was kept, is not in it.
     `unheard` tells the last call that was not answered from any other.
     """
 
@@ -161,6 +163,7 @@ class Delivered:
     intended: Json = None
     baseline: Mapping[str, str] = field(default_factory=dict)
     unheard: str = ""
+    times: Mapping[str, Micros] = field(default_factory=dict)
 
 
 _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
@@ -263,16 +266,52 @@ def pack_delivered(delivered: Delivered) -> bytes:
         for name, key in _DELIVERED_KEYS.items()
         if (value := getattr(delivered, name)) != getattr(_NOTHING, name)
     }
+    if delivered.digests:
+        packed |= _pack_times(delivered)
     if delivered.dead:
         dead = delivered.dead
         packed["x"] = [dead.reason, dead.status, dead.answer, dead.since, dead.attempts]
     return _compact(packed).encode()
 
 
+def _pack_times(delivered: Delivered) -> dict[str, Json]:
+    """Digests with a letter behind each that did not go out with the last delivery: which of the
+    earlier times (milliseconds) it was, `-` for none of them. A few bytes for most records."""
+    last = delivered.at // 1000
+    earlier = sorted({at // 1000 for at in delivered.times.values()} - {last})[-len(_LETTERS) :]
+    letters = dict(zip(earlier, _LETTERS, strict=False)) | {last: ""}
+
+    def letter(name: str) -> str:
+        at = delivered.times.get(name)
+        # Of more times than there are letters the oldest are forgotten.
+        return _NEVER if at is None else letters.get(at // 1000, _LETTERS[0])
+
+    marks = {name: mark + letter(name) for name, mark in delivered.digests.items()}
+    return {"f": marks, "T": earlier} if earlier else {"f": marks}
+
+
+def _unpack_times(marks: Mapping[str, str], earlier: list[int], at: Micros) -> dict[str, Json]:
+    """The inverse of `_pack_times`."""
+
+    def time(letter: str) -> Micros:
+        return earlier[_LETTERS.index(letter)] * 1000 if letter else at
+
+    letters = {name: mark[_DIGEST_LETTERS:] for name, mark in marks.items()}
+    times = {name: time(letter) for name, letter in letters.items() if letter != _NEVER}
+    return {"digests": {n: mark[:_DIGEST_LETTERS] for n, mark in marks.items()}, "times": times}
+
+
+_DIGEST_LETTERS = 8
+_LETTERS = "0123456789abcdefghijklmnopqrstuvwxyz"
+_NEVER = "-"
+
+
 def unpack_delivered(generation: int, data: bytes) -> Delivered:
     """The inverse of `pack_delivered`; `generation` stands before it in Redis."""
     packed = json.loads(data) if data else {}
     known = {name: packed[key] for name, key in _DELIVERED_KEYS.items() if key in packed}
+    if "digests" in known:
+        known |= _unpack_times(known["digests"], packed.get("T", []), known.get("at", 0))
     if "warnings" in known:
         known["warnings"] = tuple(known["warnings"])
     dead = Dead(*packed["x"]) if "x" in packed else None

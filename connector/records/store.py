@@ -19,7 +19,7 @@ and resources are percent-encoded, an id is the rest of the key and needs nothin
     c:relink         set     `R` whose link changed, with more referrers than one step takes
     c:dead           zset    `e<serial>` or `r<R>` → since (ms)
     c:calls          list    the latest calls, newest first
-    c:edits          list    the latest edits of people that were kept, newest first
+    c:edits          list    the latest edits of people that were met, newest first
 
 Invariants:
 - A record is in `dirty` from the step that changes it until the step that releases it up to date
@@ -136,7 +136,8 @@ class Release:
 
     `hold`: seconds that the whole target waits. `relink`: records that refer to this one must be
     looked at again. `calls` and `edits` as they are kept. `verdict`, `signature` and `why` are
-    what the delivery says about its target (`connector.flow`).
+    what the delivery says about its target (`connector.flow`). `unpaid`: calls that it made beyond
+    what its lease has paid of the target's rate.
     """
 
     lease: Lease
@@ -149,6 +150,7 @@ class Release:
     verdict: Verdict = ""
     signature: str = ""
     why: str = ""
+    unpaid: float = 0.0
 
 
 _READ_HALVES = """
@@ -170,7 +172,9 @@ local function take(target, r, token, lease_ms)
   local doubt = redis.call('SREM', 'c:doubt:' .. target, r)
   redis.call('HSET', 'c:lease:' .. target, r, token .. '|' .. (now + lease_ms))
   redis.call('ZADD', 'c:dirty:' .. target, now + lease_ms, r)
-  redis.call('ZADD', 'c:leased:' .. target, now + lease_ms, r)
+  if riders(target, r) == 1 then
+    redis.call('ZADD', 'c:leased:' .. target, now + lease_ms, r)
+  end
   return (held or doubt == 1) and 1 or 0
 end
 """
@@ -207,7 +211,7 @@ while ARGV[at] do
       local until_ = held_until(target, r)
       if until_ and until_ > now then
         redis.call('ZADD', 'c:dirty:' .. target, until_, r)
-      elseif lease_ms and not admit(target) then
+      elseif lease_ms and not admit(target, r) then
         leased = take(target, r, token, lease_ms)
       else
         redis.call('ZADD', 'c:dirty:' .. target, now, r)
@@ -240,7 +244,7 @@ for _, r in ipairs(due) do
   if until_ and until_ > now then
     redis.call('ZADD', dirty, until_, r)
   else
-    again = not probe and admit(target)
+    again = not probe and admit(target, r)
     if again then break end
     local doubt = take(target, r, token, lease_ms)
     local m, d = halves(target .. ':' .. r)
@@ -262,7 +266,7 @@ _RELEASE = Script(
     + """
 -- ARGV: calls kept, referrers at once, then per record:
 --       target, r, token, generation, blob, due ms ('' up to date), hold ms, relink, dead,
---       verdict, signature, why, number of calls, of edits, calls, edits
+--       verdict, signature, why, unpaid calls, number of calls, of edits, calls, edits
 local answer, at = {}, 3
 local function touch(R, r, target)
   -- a record whose reference has moved on: a new generation, so that a delivery now under way
@@ -275,17 +279,17 @@ local function touch(R, r, target)
   end
 end
 while ARGV[at] do
-  local target, r, token, generation, blob, due, hold, relink, dead, verdict, sign, why =
-    unpack(ARGV, at, at + 11)
-  local calls, edits = tonumber(ARGV[at + 12]), tonumber(ARGV[at + 13])
+  local target, r, token, generation, blob, due, hold, relink, dead, verdict, sign, why, unpaid =
+    unpack(ARGV, at, at + 12)
+  local calls, edits = tonumber(ARGV[at + 13]), tonumber(ARGV[at + 14])
   hold = tonumber(hold)
   local R = target .. ':' .. r
   local dirty, lease = 'c:dirty:' .. target, 'c:lease:' .. target
-  for i = 1, calls do redis.call('LPUSH', 'c:calls', ARGV[at + 13 + i]) end
+  for i = 1, calls do redis.call('LPUSH', 'c:calls', ARGV[at + 14 + i]) end
   if calls > 0 then redis.call('LTRIM', 'c:calls', 0, ARGV[1] - 1) end
-  for i = 1, edits do redis.call('LPUSH', 'c:edits', ARGV[at + 13 + calls + i]) end
+  for i = 1, edits do redis.call('LPUSH', 'c:edits', ARGV[at + 14 + calls + i]) end
   if edits > 0 then redis.call('LTRIM', 'c:edits', 0, ARGV[1] - 1) end
-  spend(target, calls - 1)
+  spend(target, tonumber(unpaid))
   if hold > 0 then
     local until_ = math.max(now + hold, tonumber(redis.call('GET', 'c:hold:' .. target) or '0'))
     redis.call('SET', 'c:hold:' .. target, string.format('%.0f', until_), 'PX', until_ - now)
@@ -323,7 +327,7 @@ while ARGV[at] do
     note(target, r, verdict, sign, why)
     answer[#answer + 1] = 1
   end
-  at = at + 14 + calls + edits
+  at = at + 15 + calls + edits
 end
 return answer
 """
@@ -339,7 +343,7 @@ if not held or string.match(held, '^(.*)|%d+$') ~= ARGV[3] then return 0 end
 local expiry = now + tonumber(ARGV[4])
 redis.call('HSET', 'c:lease:' .. ARGV[1], ARGV[2], ARGV[3] .. '|' .. expiry)
 redis.call('ZADD', 'c:dirty:' .. ARGV[1], expiry, ARGV[2])
-redis.call('ZADD', 'c:leased:' .. ARGV[1], expiry, ARGV[2])
+redis.call('ZADD', 'c:leased:' .. ARGV[1], 'XX', expiry, ARGV[2])
 return 1
 """
 )
@@ -542,7 +546,7 @@ def release(client: Redis, releases: Sequence[Release]) -> list[bool]:
         args += [f"{generation:08x}", blob]
         args += ["" if item.due_in is None else round(item.due_in * 1000)]
         args += [round(item.hold * 1000), int(item.relink), "x" if item.delivered.dead else ""]
-        args += [item.verdict, item.signature, item.why[:500]]
+        args += [item.verdict, item.signature, item.why[:500], f"{item.unpaid:.6f}"]
         args += [len(item.calls), len(item.edits), *item.calls, *item.edits]
     return [bool(reply) for reply in _RELEASE(client, args)]
 
@@ -683,7 +687,7 @@ def calls(client: Redis, name: Name | None = None, limit: int = 20) -> list[byte
 
 
 def edits(client: Redis, limit: int = 0) -> list[bytes]:
-    """The latest edits of people that were kept, newest first, as they were written down."""
+    """The latest edits of people that deliveries met, newest first, as they were written down."""
     return list(client.lrange(f"{PREFIX}edits", 0, limit - 1))
 
 

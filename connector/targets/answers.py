@@ -25,7 +25,7 @@ from connector.targets import extract, reasons
 from connector.targets.http import Answer, Failure, FailureKind, Result
 
 CallKind: TypeAlias = Literal[
-    "check", "login", "search", "read", "create", "update", "upsert", "delete"
+    "check", "login", "search", "read", "create", "update", "upsert", "batch", "delete"
 ]
 """`upsert` is the one call of put, patch and post for a record that was never delivered; for one
 that was, it is an `update`."""
@@ -42,7 +42,8 @@ Verdict: TypeAlias = Literal[
     "misled",
 ]
 
-WRITES: frozenset[CallKind] = frozenset({"create", "update", "upsert", "delete"})
+WRITES: frozenset[CallKind] = frozenset({"create", "update", "upsert", "batch", "delete"})
+_OF_ONE: frozenset[CallKind] = WRITES - {"batch"}  # what became of a batch's records it says itself
 _NOT_A_CHECK: frozenset[CallKind] = WRITES | {"search", "read", "login"}
 
 
@@ -140,7 +141,7 @@ ROWS: tuple[Row, ...] = (
         "refused",
         _DEAD_LETTER,
         (207,),
-        calls=_NOT_A_CHECK,
+        calls=_NOT_A_CHECK - {"batch"},
         condition="failed part",
     ),
     Row(
@@ -148,7 +149,7 @@ ROWS: tuple[Row, ...] = (
         "refused",
         _DEAD_LETTER,
         _SUCCESS,
-        calls=WRITES,
+        calls=_OF_ONE,
         condition="no success",
     ),
     Row("any other 2xx", "done", "link and delivered state are kept", _SUCCESS),
@@ -203,6 +204,12 @@ ROWS: tuple[Row, ...] = (
         "not_now",
         _LATER + "; a call that had left keeps its number and key",
         failures=frozenset({"refused", "reset", "timed out", "name not found", "TLS"}),
+    ),
+    Row(
+        "no answer: the CRM refuses our client certificate, or a proxy its credentials",
+        "credentials",
+        "the target pauses",
+        failures=frozenset({"certificate refused", "proxy refused"}),
     ),
     Row(
         "a call that HTTP cannot carry, such as a header with a line break",
@@ -260,7 +267,7 @@ def judge(case: Case, result: Result) -> Judgement:
     row = _row(case, result)
     if isinstance(result, Failure):
         return Judgement(row.meaning, result.text, result, unknown=result.sent and writes)
-    if correction := _correction(case, result):
+    if correction := correction_of(case, result):
         return _judgement(correction.means, result, reasons.refusal)
     reason = _REASONS.get(row.condition or row.meaning, reasons.refusal)
     return _judgement(row.meaning, result, reason, unknown=row.unknown and writes, look=row.look)
@@ -395,7 +402,7 @@ _CONDITIONS: Mapping[str, Callable[[Case, Answer], bool]] = {
 }
 
 
-def _correction(case: Case, answer: Answer) -> AnswerRule | None:
+def correction_of(case: Case, answer: Answer) -> AnswerRule | None:
     """The first of the resource's `answers:` that fits."""
     if not case.resource or not case.resource.answers:
         return None

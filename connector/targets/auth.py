@@ -2,7 +2,8 @@
 
 `stamp` gives headers and a query that no log shows. `renew` throws a refused stamp away and says
 whether a fresh one can be had: the only answer to a 401 besides pausing the target. Credentials
-that stand in the configuration are here; those that must be fetched are in `tokens`.
+that stand in the configuration are here; those that must be fetched are in `tokens`, those that
+are made from the call itself in `signing`.
 """
 
 from __future__ import annotations
@@ -12,20 +13,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from connector.config.model import Auth, Basic
+from connector.config.model import Auth, Basic, Hmac
 from connector.targets.answers import Judgement
 from connector.targets.calls import Outgoing
 from connector.targets.http import Result
+from connector.targets.signing import signer
 from connector.targets.template import encode_pairs
 
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """What goes along with a call. `secret` is to be masked besides the configured ones."""
+    """What goes along with a call. `secrets` are to be masked besides the configured ones; the
+    first is the token by which a refused stamp is known."""
 
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     query: str = field(default="", repr=False)
-    secret: str = field(default="", repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
 Send = Callable[[Outgoing], Result]
@@ -43,7 +46,7 @@ class NoCredentials(Exception):
 class Credentials(Protocol):
     """Thread-safe."""
 
-    def stamp(self, send: Send) -> Stamp:
+    def stamp(self, send: Send, outgoing: Outgoing) -> Stamp:
         """What to add to a call; may make a call of its own. Raises NoCredentials."""
 
     def renew(self, refused: Stamp) -> bool:
@@ -56,7 +59,7 @@ class Fixed:
     def __init__(self, stamp: Stamp) -> None:
         self._stamp = stamp
 
-    def stamp(self, send: Send) -> Stamp:
+    def stamp(self, send: Send, outgoing: Outgoing) -> Stamp:
         return self._stamp
 
     def renew(self, refused: Stamp) -> bool:
@@ -73,6 +76,20 @@ def basic_header(username: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()
 
 
+class Signed:
+    """Every call carries a signature of its own; a refused one is final."""
+
+    def __init__(self, auth: Hmac) -> None:
+        self._sign = signer(auth)
+
+    def stamp(self, send: Send, outgoing: Outgoing) -> Stamp:
+        headers, query = self._sign(outgoing)
+        return Stamp(headers, query)
+
+    def renew(self, refused: Stamp) -> bool:
+        return False
+
+
 def _basic(auth: Basic) -> Credentials:
     return _header("Authorization", basic_header(auth.username, auth.password))
 
@@ -86,5 +103,6 @@ _KINDS: Mapping[str, Callable[[Any], Credentials]] = {
     "bearer": lambda auth: _header("Authorization", f"Bearer {auth.token}"),
     "basic": _basic,
     "header": lambda auth: _header(auth.name, auth.value),
+    "hmac": Signed,
     "query": lambda auth: Fixed(Stamp(query=encode_pairs([(auth.name, auth.value)]))),
 }

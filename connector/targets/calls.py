@@ -14,7 +14,7 @@ from connector import __version__
 from connector.config.model import Call
 from connector.model import Json
 from connector.targets.answers import CallKind
-from connector.targets.http import Request
+from connector.targets.http import STRAIGHT, Request, Route
 from connector.targets.template import (
     CannotRender,
     encode_pairs,
@@ -40,12 +40,15 @@ class Outgoing:
     headers: Mapping[str, str] = field(repr=False)
     body: bytes | None = field(default=None, repr=False)
 
-    def request(self, headers: Mapping[str, str], query: str = "") -> Request:
+    def request(
+        self, headers: Mapping[str, str], query: str = "", route: Route = STRAIGHT
+    ) -> Request:
         """As it goes to the wire, with headers and a query that show in no log."""
         address = self.base + self.path
         if query:
             address += ("&" if "?" in self.path else "?") + query
-        return Request(self.method, address, merge_headers(self.headers, headers), self.body)
+        merged = merge_headers(self.headers, headers)
+        return Request(self.method, address, merged, self.body, route)
 
 
 def fill_in(
@@ -62,10 +65,8 @@ def fill_in(
     """
     escaped = escape_ids(values, call.escape)
     path = render_path(call.path, escaped)
-    if "://" in path:
-        base, path = "", path
-    elif not path.startswith("/"):
-        path = f"/{path}" if path else ""
+    if path and not path.startswith("/"):
+        base, path = ("", path) if "://" in path else (base, f"/{path}")
     if query := render_query(call.query, escaped):
         path += ("&" if "?" in path else "?") + query
     own = {name: render_text(value, values) for name, value in call.headers.items()}
@@ -94,11 +95,14 @@ def header(headers: Mapping[str, str], name: str) -> str | None:
 def _encode(body: Json, content_type: str | None) -> tuple[bytes, str]:
     """The body as bytes, and its type: as given, else JSON.
 
-    With a given type that is no JSON a text goes as it is, and a form as one.
+    With a given type that is no JSON a text goes as it is, and a form as one: a list repeats its
+    parameter, a map is JSON, null is empty.
     """
     given = (content_type or "").partition(";")[0].strip().lower()
     if given == _FORM and isinstance(body, dict):
-        return encode_pairs(body.items()).encode(), content_type or _FORM
+        # A form knows no null, and what is left out of it is left as it is: empty clears.
+        pairs = ((key, "" if value is None else value) for key, value in body.items())
+        return encode_pairs(pairs).encode(), content_type or _FORM
     if given and not given.endswith("json") and isinstance(body, str):
         return _utf8(body), content_type or ""
     try:

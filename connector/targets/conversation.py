@@ -53,7 +53,7 @@ class Conversation:
 
     `known`: the record is in the CRM, as far as anybody can tell. `forgotten`: it was, and was
     found to be gone. `row` is what a look has shown of it and no write has changed since. `chosen`
-    is what the last write sent.
+    is what the last write sent; `replaced` what the CRM was seen to hold in its place.
     """
 
     def __init__(
@@ -72,6 +72,7 @@ class Conversation:
         self.forgotten = False
         self.row: Row | None = None
         self.chosen = Choice()
+        self.replaced: Mapping[str, Json] = {}
         self.proven_searches = line.crm.proven_searches
         self._line = line
         self._numbering = numbering
@@ -82,6 +83,11 @@ class Conversation:
         self._baseline: Mapping[str, str] | None = None
 
     # --- what can be done
+
+    @property
+    def base_url(self) -> str:
+        """What the paths of all calls stand after."""
+        return self._config.base_url
 
     @property
     def can_search(self) -> bool:
@@ -116,7 +122,7 @@ class Conversation:
         filled = self._creation()
         if isinstance(filled, Judgement):
             return filled
-        self.chosen, self.row = choose_for_new(self.order), None
+        self.chosen, self.row, self.replaced = choose_for_new(self.order), None, {}
         if self._intent and (filled.kind == "create" or filled.method == "POST"):
             self._intent(_payload(filled))
         return self._make(filled, self.create_call)
@@ -159,11 +165,15 @@ class Conversation:
         *,
         headers: Mapping[str, str] = _NOTHING,
         external_id: str | None = None,
+        turned: Callable[[Outgoing], Outgoing] | None = None,
     ) -> Judgement:
-        """Any call that sends no fields. `external_id` is another one to search for."""
+        """Any call that sends no fields. `external_id` is another one to search for; `turned`
+        makes another page's call of it."""
         about = self.external_id if external_id is None else external_id
         filled = self._filled(kind, call, headers, about)
-        return filled if isinstance(filled, Judgement) else self._make(filled, call)
+        if isinstance(filled, Judgement):
+            return filled
+        return self._make(turned(filled) if turned else filled, call)
 
     def _creation(self) -> Outgoing | Judgement:
         call = self.create_call
@@ -274,6 +284,12 @@ class Conversation:
 
     # --- the end
 
+    def _sent(self) -> frozenset[str]:
+        """The fields of ours that the last write held; what was given back is not ours."""
+        ours = {**self.order.fields, **self.chosen.sets}
+        chosen = self.chosen.values
+        return frozenset(name for name in chosen.keys() & ours.keys() if chosen[name] == ours[name])
+
     def done(self) -> Outcome:
         """The CRM is as it should be."""
         return self.end(Judgement("done", ""))
@@ -302,6 +318,8 @@ class Conversation:
             baseline=self._baseline,
             withheld=self.chosen.withheld if done else {},
             sets=self.chosen.sets if done else {},
+            sent=self._sent() if done else frozenset(),
+            replaced=self.replaced if done else {},
         )
 
 

@@ -2,7 +2,8 @@
 
 Invariants: a call ends within its `timeout`, name look-up aside, whatever the server does (it may
 drip one byte a second); no redirect is followed; an answer is read up to `LIMIT` bytes; no proxy,
-cookie, netrc or other setting of the environment has a say.
+cookie, netrc or other setting of the environment has a say: what a call goes through is its
+`Route`.
 
 `requests` bounds each read, not the call. So the sockets here carry the deadline of the call that
 their thread is making, and take what is left of it as their timeout before they read or write: no
@@ -18,7 +19,9 @@ Neighbours: `answers` gives results their meaning, `conversation` decides about 
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 import socket
 import ssl
 import threading
@@ -27,7 +30,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import certifi
 import urllib3
@@ -41,21 +44,58 @@ from urllib3.exceptions import (
     HTTPError,
     NameResolutionError,
     NewConnectionError,
+    ProxyError,
 )
+from urllib3.util import parse_url
 
 from connector.model import Json
 
 if TYPE_CHECKING:
     from requests.structures import CaseInsensitiveDict
 
+# Where `tls: {verify: false}` is said, config check warns; once for each call is too much.
+urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+
 LIMIT = 1 << 20
 """Bytes of an answer that are read; a longer one is cut."""
 _SHOWN = 16384
 
 FailureKind: TypeAlias = Literal[
-    "refused", "reset", "timed out", "name not found", "TLS", "unwritable"
+    "refused",
+    "reset",
+    "timed out",
+    "name not found",
+    "TLS",
+    "certificate refused",
+    "proxy refused",
+    "unwritable",
 ]
-"""`unwritable`: the request holds what HTTP cannot carry, a line break in a header."""
+"""`TLS`: the far side's certificate is not trusted, or there is no TLS to speak with it.
+`certificate refused`: it wants another client certificate than ours. `proxy refused`: the proxy
+wants other credentials, or forbids the address. `unwritable`: the request holds what HTTP cannot
+carry, a line break in a header."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What a call goes through. Files are PEM and are read once, when first used.
+
+    `ca`: the authorities that are trusted; with `public` besides the public ones, else instead of
+    them. `cert`, `key`, `password`: the certificate that we show. `verify` False: whoever answers
+    is believed. `proxy`: its address, user and password in it; it forwards `http` and tunnels
+    `https`.
+    """
+
+    ca: str | None = None
+    public: bool = True
+    cert: str | None = None
+    key: str | None = None
+    password: str = field(default="", repr=False)
+    verify: bool = True
+    proxy: str | None = field(default=None, repr=False)
+
+
+STRAIGHT = Route()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +106,7 @@ class Request:
     url: str
     headers: Mapping[str, str]
     body: bytes | None = None
+    route: Route = STRAIGHT
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +122,12 @@ class Answer:
     content: bytes = field(repr=False)
     data: Json = field(repr=False)
     seconds: float
+
+    @property
+    def set_cookies(self) -> list[str]:
+        """The headers `Set-Cookie`, one for each cookie."""
+        several = getattr(self.headers, "getlist", None)
+        return list(several("Set-Cookie")) if several else []
 
     @property
     def text(self) -> str:
@@ -105,11 +152,10 @@ class Http:
     """Calls over pooled connections, for any number of threads and targets.
 
     `connections` is how many are kept for each origin: as many as there are threads that call.
-    `ca_file` names a bundle of certificate authorities, for a CRM with a private one.
     """
 
-    def __init__(self, connections: int = 32, ca_file: str | None = None) -> None:
-        self._adapter = _Adapter(connections, ca_file)
+    def __init__(self, connections: int = 32) -> None:
+        self._adapter = _Adapter(connections)
 
     def send(self, request: Request, timeout: float) -> Result:
         """Makes one call within `timeout` seconds."""
@@ -123,6 +169,9 @@ class Http:
         except ValueError as error:
             kind: FailureKind = "reset" if _call.sent else "unwritable"
             return Failure(kind, _call.sent, f"{kind}: {error}", time.monotonic() - begun)
+        if raw.status == 407 and request.route.proxy:
+            text = f"proxy refused: 407 {raw.reason or ''}".rstrip()
+            return Failure("proxy refused", False, text, time.monotonic() - begun)
         return _answer(raw, content, time.monotonic() - begun)
 
     def close(self) -> None:
@@ -176,7 +225,21 @@ class _TlsSocket(ssl.SSLSocket):
     def send(self, *args: Any, **kwargs: Any) -> int:  # what SSLSocket.sendall calls in a loop
         self.settimeout(_call.left())
         _call.sent = True
-        return super().send(*args, **kwargs)
+        try:
+            return super().send(*args, **kwargs)
+        except OSError:
+            self._hear_alert()
+            raise
+
+    def _hear_alert(self) -> None:
+        """Why the far side has closed, should it have said so: raises what it said."""
+        try:
+            super().recv(1)
+        except ssl.SSLError as error:
+            if "ALERT" in (error.reason or ""):
+                raise
+        except OSError:
+            return
 
 
 def _connect(connection: HTTPConnection) -> socket.socket:
@@ -217,7 +280,13 @@ class _Connection(HTTPConnection):
 
 
 class _TlsConnection(HTTPSConnection, _Connection):
-    pass
+    def _tunnel(self) -> None:
+        """What is said to the proxy is no part of the call."""
+        follows, _call.body_follows = _call.body_follows, False
+        try:
+            super()._tunnel()
+        finally:
+            _call.body_follows, _call.sent = follows, False
 
 
 class _Pool(HTTPConnectionPool):
@@ -228,37 +297,32 @@ class _TlsPool(HTTPSConnectionPool):
     ConnectionCls = _TlsConnection
 
 
-# --- what of requests' adapter a call to an API does not need: cookies, proxies, URL rewriting
+# --- what of requests' adapter a call to an API does not need: cookies, settings, URL rewriting
+
+
+class _Prepared(PreparedRequest):
+    route = STRAIGHT
 
 
 class _Adapter(HTTPAdapter):
-    def __init__(self, connections: int, ca_file: str | None) -> None:
+    def __init__(self, connections: int) -> None:
         super().__init__()
         self._connections = connections
-        self._ca_file = ca_file
-        self._pools: dict[str, HTTPConnectionPool] = {}
+        self._pools: dict[tuple[str, Route], HTTPConnectionPool] = {}
         self._making = threading.Lock()
 
     def get_connection_with_tls_context(
         self, request: PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
     ) -> HTTPConnectionPool:
-        origin, _ = _cut(request.url)
-        return self._pools.get(origin) or self._pool(origin)
+        way = (_cut(request.url)[0], _route(request))
+        return self._pools.get(way) or self._pool(*way)
 
-    def _pool(self, origin: str) -> HTTPConnectionPool:
-        parts = urlsplit(origin)
-        host = parts.hostname or ""
+    def _pool(self, origin: str, route: Route) -> HTTPConnectionPool:
         with self._making:
-            if origin in self._pools:
-                return self._pools[origin]
-            if parts.scheme == "https":
-                context = _tls_context(self._ca_file)
-                self._pools[origin] = _TlsPool(
-                    host, parts.port, maxsize=self._connections, ssl_context=context
-                )
-            else:
-                self._pools[origin] = _Pool(host, parts.port, maxsize=self._connections)
-            return self._pools[origin]
+            way = (origin, route)
+            if way not in self._pools:
+                self._pools[way] = _open_pool(urlsplit(origin), route, self._connections)
+            return self._pools[way]
 
     def close(self) -> None:
         for pool in self._pools.values():
@@ -269,7 +333,8 @@ class _Adapter(HTTPAdapter):
         """Nothing to add: the context holds the authorities and asks for a certificate."""
 
     def request_url(self, request: PreparedRequest, proxies: Any) -> str:
-        return _cut(request.url)[1]
+        forwarded = _route(request).proxy and (request.url or "").startswith("http:")
+        return str(request.url) if forwarded else _cut(request.url)[1]
 
     def build_response(self, req: PreparedRequest, resp: Any) -> Response:
         response = Response()
@@ -277,10 +342,52 @@ class _Adapter(HTTPAdapter):
         return response
 
 
-@lru_cache(maxsize=8)
-def _tls_context(ca_file: str | None) -> ssl.SSLContext:
-    """Made once, not for each thread: the authorities cost 20 ms and a megabyte."""
-    context = ssl.create_default_context(cafile=ca_file or certifi.where())
+def _route(request: PreparedRequest) -> Route:
+    return request.route if isinstance(request, _Prepared) else STRAIGHT
+
+
+def _open_pool(origin: SplitResult, route: Route, connections: int) -> HTTPConnectionPool:
+    """Connections to an origin, or to the proxy that forwards to it."""
+    host = origin.hostname or ""
+    if origin.scheme == "https":
+        more: dict[str, Any] = {}
+        if route.proxy:
+            more = {
+                "_proxy": parse_url(route.proxy),
+                "_proxy_headers": proxy_headers(route.proxy),
+            }
+        context = tls_context(route)
+        return _TlsPool(host, origin.port, maxsize=connections, ssl_context=context, **more)
+    if route.proxy:
+        origin = urlsplit(route.proxy)
+        host = origin.hostname or ""
+    return _Pool(host, origin.port, maxsize=connections)
+
+
+def proxy_headers(proxy: str) -> dict[str, str]:
+    """What a proxy is shown: user and password of its address, if it has any (RFC 7617)."""
+    parts = urlsplit(proxy)
+    if parts.username is None:
+        return {}
+    pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return {"Proxy-Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
+
+
+@lru_cache(maxsize=32)
+def tls_context(route: Route) -> ssl.SSLContext:
+    """Made once, not for each thread: the public authorities cost 20 ms and a megabyte.
+
+    Raises OSError (ssl.SSLError is one) for a file that is missing, or is not what it should be.
+    """
+    context = ssl.create_default_context(cafile=route.ca or certifi.where())
+    if route.ca and route.public:
+        context.load_verify_locations(certifi.where())
+    if route.cert:
+        # A password given by function: OpenSSL would ask for a missing one at the terminal.
+        context.load_cert_chain(route.cert, route.key, lambda: route.password)
+    if not route.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
     context.sslsocket_class = _TlsSocket
     return context
 
@@ -302,7 +409,10 @@ def _prepare(request: Request) -> PreparedRequest:
     headers = dict(request.headers)
     if request.body is not None or request.method in _WITH_LENGTH:
         headers["Content-Length"] = str(len(request.body or b""))
-    prepared = PreparedRequest()
+    if request.route.proxy and request.url.startswith("http:"):
+        headers |= proxy_headers(request.route.proxy)
+    prepared = _Prepared()
+    prepared.route = request.route
     prepared.method, prepared.url, prepared.body = request.method, request.url, request.body
     prepared.headers = cast("CaseInsensitiveDict[str]", headers)
     return prepared
@@ -339,9 +449,18 @@ def _parse(content: bytes) -> Json:
 _KINDS: tuple[tuple[type[BaseException], FailureKind], ...] = (
     (socket.gaierror, "name not found"),
     (TimeoutError, "timed out"),
+    (ssl.SSLEOFError, "reset"),
+    (ssl.SSLZeroReturnError, "reset"),
     (ssl.SSLError, "TLS"),
     (ConnectionRefusedError, "refused"),
 )
+_OUR_CERTIFICATE = re.compile(
+    "ALERT_(CERTIFICATE_REQUIRED|BAD_CERTIFICATE|UNSUPPORTED_CERTIFICATE|CERTIFICATE_REVOKED|"
+    "CERTIFICATE_EXPIRED|CERTIFICATE_UNKNOWN|UNKNOWN_CA|ACCESS_DENIED)"
+)
+"""Alerts by which the far side ends a handshake over our certificate (RFC 8446 section 6.2). With
+TLS 1.3 they come after the request has left; it was not looked at then."""
+_PROXY_REFUSAL = re.compile("Tunnel connection failed: (403|407)")
 
 
 def _failure(error: Exception, timeout: float, seconds: float) -> Failure:
@@ -349,8 +468,20 @@ def _failure(error: Exception, timeout: float, seconds: float) -> Failure:
     chain = list(_chain(error))
     kind = next((kind for link in chain for known, kind in _KINDS if isinstance(link, known)), None)
     kind = kind or ("reset" if _call.sent else "refused")
-    text = f"timed out after {timeout:g} s" if kind == "timed out" else f"{kind}: {chain[-1]}"
-    return Failure(kind, _call.sent, text, seconds)
+    text, sent = f"{kind}: {chain[-1]}", _call.sent
+    if kind == "timed out":
+        text = f"timed out after {timeout:g} s"
+    for link in chain:
+        if isinstance(link, ssl.SSLCertVerificationError):
+            text = f"TLS: the certificate is not trusted: {link.verify_message}"
+        elif isinstance(link, ssl.SSLError) and _OUR_CERTIFICATE.search(link.reason or ""):
+            kind, sent = "certificate refused", False
+            text = f"certificate refused: the far side says {link.reason}"
+        elif _PROXY_REFUSAL.search(str(link)):
+            kind, text = "proxy refused", f"proxy refused: {link}"
+    if any(isinstance(link, ProxyError) for link in chain) and kind != "proxy refused":
+        text = f"on the way to the proxy: {text}"
+    return Failure(kind, sent, text, seconds)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -359,5 +490,6 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
     while link is not None and id(link) not in seen:
         seen.add(id(link))
         yield link
-        wrapped = getattr(link, "reason", None)
-        link = wrapped if isinstance(wrapped, BaseException) else link.__cause__ or link.__context__
+        wrapped = (getattr(link, "reason", None), *link.args)
+        inner = next((part for part in wrapped if isinstance(part, BaseException)), None)
+        link = inner or link.__cause__ or link.__context__

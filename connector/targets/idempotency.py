@@ -11,8 +11,10 @@ never rests on the key: few CRMs look at it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import astuple
 from hashlib import sha256
+from typing import Protocol
 
 from connector.model import Delivery, Name
 from connector.targets.answers import Judgement
@@ -29,6 +31,16 @@ def mark(call: Outgoing) -> str:
     """Twelve hex digits that tell a call from others of the same record, whatever its number."""
     head = json.dumps([call.method, call.path]).encode()
     return sha256(head + b"\n" + (call.body or b"")).hexdigest()[:12]
+
+
+class Numbers(Protocol):
+    """What numbers the writes of a line."""
+
+    def key(self, call: Outgoing) -> str:
+        """The key that the call carries now."""
+
+    def note(self, judgement: Judgement) -> None:
+        """A write was tried."""
 
 
 class Numbering:
@@ -78,3 +90,32 @@ class Numbering:
         elif judgement.unknown:
             self.in_doubt = True
             self.unheard = self._current
+
+
+class BatchNumbering:
+    """The numbers of a batch's records: each call is one call of every record in it.
+
+    The key covers all of them, so the same records with the same fields carry the same key while
+    it is not known what became of them, and any other batch another one.
+    """
+
+    def __init__(self, orders: Sequence[Delivery]) -> None:
+        self.numbers = {order.name: order.number for order in orders}
+        self.in_doubt = False
+        self.unheard = ""
+        self._current = ""
+
+    def key(self, call: Outgoing) -> str:
+        """The key that the call carries now."""
+        self._current = mark(call)
+        names = [[*astuple(name), number] for name, number in sorted(self.numbers.items())]
+        head = json.dumps(["batch", names, call.method, call.path])
+        return sha256(head.encode() + b"\n" + (call.body or b"")).hexdigest()
+
+    def note(self, judgement: Judgement) -> None:
+        """A batch was tried."""
+        if judgement.definite:
+            self.numbers = {name: number + 1 for name, number in self.numbers.items()}
+            self.in_doubt, self.unheard = self.in_doubt and judgement.meaning != "done", ""
+        elif judgement.unknown:
+            self.in_doubt, self.unheard = True, self._current

@@ -29,8 +29,8 @@ from connector.model import CallLog
 from connector.targets.answers import WRITES, Case, Judgement, judge
 from connector.targets.auth import Credentials, NoCredentials, Stamp
 from connector.targets.calls import Outgoing, fill_in
-from connector.targets.http import Failure, Http, Result
-from connector.targets.idempotency import Numbering
+from connector.targets.http import STRAIGHT, Failure, Http, Result, Route
+from connector.targets.idempotency import Numbers
 from connector.targets.masking import Mask
 from connector.targets.permission import Permission
 from connector.targets.template import IDS, names_in
@@ -45,11 +45,13 @@ _CREATING = frozenset({"create", "upsert"})
 
 @dataclass(frozen=True, slots=True)
 class Crm:
-    """What all calls to one target share."""
+    """What all calls to one target share. `routes`: to any other address than its own (a login's),
+    and to its own."""
 
     config: TargetConfig
     credentials: Credentials
     mask: Mask
+    routes: tuple[Route, Route] = (STRAIGHT, STRAIGHT)
     permission: Permission = field(default_factory=Permission)
     proven_searches: set[str] = field(default_factory=set)
     _named: dict[int, frozenset[str]] = field(default_factory=dict)
@@ -72,7 +74,7 @@ class Line:
         crm: Crm,
         http: Http,
         before_call: Callable[[], None],
-        numbering: Numbering | None = None,
+        numbering: Numbers | None = None,
     ) -> None:
         self.crm = crm
         self.calls: list[CallLog] = []
@@ -85,7 +87,7 @@ class Line:
     def call(self, outgoing: Outgoing, case: Case) -> Judgement:
         """Makes a call and says what its answer means; never `forbidden`."""
         judgement = self._tried(outgoing, case)
-        refused = self._stamp if judgement.meaning == "credentials" else None
+        refused = self._stamp if _over(judgement, self._stamp) else None
         if refused and self.crm.credentials.renew(refused):
             judgement = self._tried(outgoing, case)
         if judgement.meaning == "forbidden":
@@ -116,11 +118,11 @@ class Line:
     def _try(self, outgoing: Outgoing, case: Case) -> Judgement:
         self._stamp = None
         try:
-            stamp = self._stamp = self.crm.credentials.stamp(self.send_bare)
+            stamp = self._stamp = self.crm.credentials.stamp(self.send_bare, outgoing)
         except NoCredentials as error:
             return error.judgement
-        if stamp.secret:
-            self.mask = self.crm.mask.hiding(stamp.secret)
+        if stamp.secrets:
+            self.mask = self.crm.mask.hiding(stamp.secrets)
         numbering = self._numbering if outgoing.kind in WRITES else None
         name = self.crm.config.idempotency_header
         keyed = {name: numbering.key(outgoing)} if numbering and name else {}
@@ -134,7 +136,9 @@ class Line:
     ) -> tuple[Result, Judgement]:
         self._before_call()
         at = time.time_ns() // 1000
-        request = outgoing.request({**stamp.headers, **headers}, stamp.query)
+        request = outgoing.request(
+            {**stamp.headers, **headers}, stamp.query, self.crm.routes[bool(outgoing.base)]
+        )
         result = self._http.send(request, self.crm.config.timeout)
         judgement = judge(case, result)
         self._log(at, outgoing, result, judgement)
@@ -168,6 +172,15 @@ class Line:
             reason = f"{forbidden.reason}; a call that should work is refused too: {proof.reason}"
             return replace(forbidden, meaning="credentials", reason=reason)
         return proof
+
+
+def _over(judgement: Judgement, stamp: Stamp | None) -> bool:
+    """Whether the credentials may have ended; a session by cookie often ends with a redirect to
+    its login page."""
+    led_away = judgement.meaning == "misled" and judgement.status in (302, 303)
+    return judgement.meaning == "credentials" or (
+        led_away and stamp is not None and "Cookie" in stamp.headers
+    )
 
 
 def _look_after_403(case: Case) -> bool:

@@ -1,8 +1,9 @@
 """Looking at the CRM: searches by external id, and reading one record.
 
-A search is believed only as far as it can be checked: every hit is compared for equality, an empty
-id is never searched for, and before a resource's first create in a process a search for a random
-id must find nothing. What cannot be checked comes back as a judgement that pauses the target.
+A search is believed only as far as it can be checked: every hit is compared for equality, pages are
+followed as far as they go, an empty id is never searched for, and before a resource's first create
+in a process a search for a random id must find nothing. What cannot be checked comes back as a
+judgement that pauses the target.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ import random
 import re
 import uuid
 
-from connector.config.model import WHOLE, Call, Expression
+from connector.config.model import WHOLE, Call, Expression, Paging
 from connector.model import Json
 from connector.targets import extract
 from connector.targets.answers import Judgement
 from connector.targets.conversation import Conversation, Link, Row
 from connector.targets.http import Answer
+from connector.targets.pages import Turn, following
 from connector.targets.template import text
 
 Rows = tuple[Row, ...]
@@ -26,14 +28,12 @@ def search(talk: Conversation) -> Rows | Judgement:
     """The rows that hold exactly our external id. A judgement where that could not be found out."""
     if talk.resource.upsert.search is None or not talk.external_id:
         return Judgement("refused", "a search needs `search:` and an external id")
-    hits = _hits(talk, talk.resource.upsert.search, talk.external_id)
-    if isinstance(hits, Judgement):
-        return hits
-    record_in = talk.resource.upsert.search.record or WHOLE
-    found = [(hit, extract.find(record_in, hit)) for hit in hits]
-    ours = [(hit, record) for hit, record in found if _compares(talk, record)]
+    pages = _pages(talk, talk.resource.upsert.search)
+    if isinstance(pages, Judgement):
+        return pages
+    hits, ours = pages
     if hits and not ours:
-        talk.warn(f"the search found {len(hits)} rows, none of them with this id")
+        talk.warn(f"the search found {hits} rows, none of them with this id")
     rows = tuple(Row(record, _link_of(talk, hit), _etag_in(talk, record)) for hit, record in ours)
     if talk.resource.crm_id and any(row.link is None for row in rows):
         return Judgement("misled", "search: a hit has no id of the CRM under `hit_id:`")
@@ -91,8 +91,46 @@ def _read(talk: Conversation, call: Call) -> Row | Judgement | None:
     return Row(record, talk.link, etag)
 
 
+def _pages(talk: Conversation, call: Call) -> tuple[int, list[tuple[Json, Json]]] | Judgement:
+    """How many hits there are, and those that are ours with their records."""
+    paging = call.paging or Paging()
+    record_in = call.record or WHOLE
+    ours: list[tuple[Json, Json]] = []
+    turn: Turn | None = None
+    before: list[Json] = []
+    seen = 0
+    for number in range(1, paging.pages + 1):
+        judgement = talk.ask("search", call, turned=turn)
+        if turn and judgement.status in (404, 410):
+            return seen, ours  # how some say that there are no more pages
+        hits = _hits_in(call, judgement)
+        if isinstance(hits, Judgement):
+            return hits
+        if hits and hits == before:
+            return Judgement("misled", f"search: page {number} is the one before it again")
+        before, seen = hits, seen + len(hits)
+        found = [(hit, extract.find(record_in, hit)) for hit in hits]
+        ours += [(hit, record) for hit, record in found if _compares(talk, record)]
+        if not hits or (ours and paging.way == "auto"):
+            return seen, ours
+        after = following(paging, call, talk.base_url, turn, judgement, number, seen, len(hits))
+        if isinstance(after, Judgement):
+            return (seen, ours) if ours else after
+        if after is None:
+            return seen, ours
+        turn = after
+    if ours:
+        return seen, ours
+    many = f"{seen} rows on {paging.pages} pages, none of them with this id, and there are more"
+    return Judgement("misled", f"search: {many}: narrow it, or raise `pages`")
+
+
 def _hits(talk: Conversation, call: Call, external_id: str) -> list[Json] | Judgement:
-    judgement = talk.ask("search", call, external_id=external_id)
+    """The hits on the first page."""
+    return _hits_in(call, talk.ask("search", call, external_id=external_id))
+
+
+def _hits_in(call: Call, judgement: Judgement) -> list[Json] | Judgement:
     if judgement.meaning == "gone" or (judgement.meaning == "done" and judgement.data is None):
         return []
     if judgement.meaning != "done":

@@ -11,10 +11,12 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote, quote_plus, unquote, urlsplit
 
-from connector.config.model import Basic, Call, TargetConfig
+from connector.config.model import Basic, Call, Hmac, TargetConfig
 from connector.model import Json
+from connector.targets.http import proxy_headers
+from connector.targets.template import names_in
 
 LONGEST = 2000
 """Characters of an answer that are kept."""
@@ -26,23 +28,31 @@ _HARMLESS = re.compile(
     "accept.*|cache-control|content-type|host|if-(none-)?match|odata-.*|origin|prefer|referer|"
     "user-agent|x-requested-with"
 )
+_SURELY = re.compile(
+    r"(^|.*[_-])(api_?key|(access_?|auth_?)?token|secret|password|pwd)", re.IGNORECASE
+)
+"""In calls of records, where a `sort_key` is no secret."""
 _SECRET_KEYS = re.compile(r"pass|secret|token|key|pwd|credential|assertion|code", re.IGNORECASE)
+
+_KEY_IN_PATH = re.compile(r"(?=[^/]*\d)[\w-]{16,}")
+"""What in the path of a `base_url` may be a key, as CRMs have it that give webhook addresses."""
 
 
 class Mask:
-    """Hides texts. `hiding` gives a mask that hides one more, and remembers the last."""
+    """Hides texts. `hiding` gives a mask that hides some more, and remembers the last."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
         self._secrets = frozenset(secret for secret in secrets if len(secret) >= _SHORTEST)
         forms = sorted({form for s in self._secrets for form in _forms(s)}, key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, forms))) if forms else None
-        self._wider: tuple[str, Mask] | None = None
+        self._wider: tuple[tuple[str, ...], Mask] | None = None
 
-    def hiding(self, secret: str) -> Mask:
-        """A mask that hides this text, too."""
-        if self._wider is None or self._wider[0] != secret:
-            self._wider = (secret, Mask({*self._secrets, secret}))
-        return self._wider[1]
+    def hiding(self, secrets: tuple[str, ...]) -> Mask:
+        """A mask that hides these texts, too."""
+        wider = self._wider
+        if wider is None or wider[0] != secrets:
+            wider = self._wider = (secrets, Mask({*self._secrets, *secrets}))
+        return wider[1]
 
     def text(self, text: str) -> str:
         """`text` with every secret replaced."""
@@ -72,12 +82,15 @@ class Mask:
 def secrets_of(target: TargetConfig) -> Iterator[str]:
     """All that a target sends and nobody else should see."""
     yield from _OF_AUTH.get(target.auth.type, lambda _: ())(target.auth)
+    yield from _of_proxy(target.proxy)
+    yield from _KEY_IN_PATH.findall(urlsplit(target.base_url).path)
+    yield target.tls.key_password
     yield from _of_headers(target.headers)
     for resource in target.resources.values():
         upsert = resource.upsert
         calls = (upsert.call, upsert.search, upsert.create, upsert.update, resource.read)
         for call in (*calls, resource.delete, target.check):
-            yield from _of_headers(call.headers) if call else ()
+            yield from _of_call(call) if call else ()
 
 
 def _forms(secret: str) -> Iterator[str]:
@@ -87,7 +100,7 @@ def _forms(secret: str) -> Iterator[str]:
 
 def _of_headers(headers: Mapping[str, str]) -> Iterator[str]:
     for name, value in headers.items():
-        if not _HARMLESS.fullmatch(name.lower()) and "{" not in value:
+        if not _HARMLESS.fullmatch(name.lower()) and not names_in(value):
             yield value
             yield from value.split()[1:]  # what follows `Bearer` or the like
 
@@ -97,22 +110,48 @@ def _of_basic(auth: Basic) -> Iterator[str]:
     yield from (auth.password, base64.b64encode(pair).decode())
 
 
+def _of_call(call: Call) -> Iterator[str]:
+    yield from _of_headers(call.headers)
+    yield from _leaves([call.body, call.query], lambda key: bool(_SURELY.fullmatch(key)))
+
+
 def _of_login(call: Call) -> Iterator[str]:
     yield from _of_headers(call.headers)
-    yield from _leaves(call.body, secret=False)
-    yield from _leaves(call.query, secret=False)
+    yield from _leaves([call.body, call.query])
 
 
-def _leaves(data: Json, *, secret: bool) -> Iterator[str]:
-    """The texts that stand under a key which sounds like a secret's."""
-    if isinstance(data, str) and secret:
+def _of_proxy(proxy: str | None) -> Iterator[str]:
+    """The password, as written and as meant, and what the proxy is shown of it."""
+    if not proxy:
+        return
+    password = urlsplit(proxy).password or ""
+    yield from (password, unquote(password))
+    yield from (header.partition(" ")[2] for header in proxy_headers(proxy).values())
+
+
+def _of_hmac(auth: Hmac) -> Iterator[str]:
+    yield auth.secret
+    for value in (auth.value, *auth.headers.values(), *auth.query.values()):
+        if not re.search(r"\{[a-z_]+\}", value):  # a key that stands there as it is
+            yield value
+
+
+def _tells(key: str) -> bool:
+    return bool(_SECRET_KEYS.search(key))
+
+
+def _leaves(
+    data: Json, tells: Callable[[str], bool] = _tells, *, secret: bool = False
+) -> Iterator[str]:
+    """The texts that stand under a key which tells that they are secret."""
+    if isinstance(data, str) and secret and not names_in(data):
         yield data
     elif isinstance(data, Mapping):
         for key, value in data.items():
-            yield from _leaves(value, secret=secret or bool(_SECRET_KEYS.search(key)))
+            yield from _leaves(value, tells, secret=secret or tells(key))
     elif isinstance(data, list | tuple):
         for item in data:
-            yield from _leaves(item, secret=secret)
+            yield from _leaves(item, tells, secret=secret)
 
 
 _OF_AUTH: Mapping[str, Callable[[Any], Iterable[str]]] = {
@@ -122,7 +161,13 @@ _OF_AUTH: Mapping[str, Callable[[Any], Iterable[str]]] = {
     "query": lambda auth: [auth.value],
     "oauth2_client_credentials": lambda auth: [
         auth.client_secret,
-        *_leaves(auth.params, secret=False),
+        *_leaves(auth.params),
+    ],
+    "oauth2_refresh_token": lambda auth: [
+        auth.refresh_token,
+        auth.client_secret or "",
+        *_leaves(auth.params),
     ],
     "login": lambda auth: _of_login(auth.call),
+    "hmac": _of_hmac,
 }

@@ -93,6 +93,25 @@ def choose_for_new(order: Delivery) -> Choice:
     return Choice({**order.fields, **sets}, sets=sets)
 
 
+def replaced(
+    resource: ResourceConfig, order: Delivery, choice: Choice, record: Json
+) -> dict[str, Json]:
+    """What the CRM holds, before the write, in fields that are to hold something else after it.
+
+    A field whose `as:` is around what is read is left out: nobody can tell what it stands for.
+    """
+    found = {
+        name: holds(resource, name, record)
+        for name in choice.values.keys() & order.fields.keys()
+        if not is_shaped(resource.fields.get(name))
+    }
+    return {
+        name: held
+        for name, held in sorted(found.items())
+        if held is not UNREAD and not same(resource, name, held, choice.values[name])
+    }
+
+
 def holds(resource: ResourceConfig, name: str, record: Json) -> Json:
     """What the CRM holds in a field, or UNREAD."""
     return UNREAD if record is UNREAD else extract.find(_reading(resource, name), record)

@@ -15,7 +15,7 @@ from connector.targets import extract
 from connector.targets.answers import Judgement
 from connector.targets.conversation import Conversation, Row
 from connector.targets.lookup import is_ours, prove_search, search, view
-from connector.targets.policies import UNREAD, choose, needs_reading
+from connector.targets.policies import UNREAD, choose, needs_reading, replaced
 from connector.targets.readback import read_back
 
 Strategy = Callable[[Conversation], Outcome]
@@ -126,12 +126,22 @@ def _written(talk: Conversation) -> Judgement:
             talk.chosen = choice
             return Judgement("done", "")
         judgement = talk.write("update", talk.update_call, choice, whole=whole, headers=headers)
+        talk.replaced = replaced(talk.resource, talk.order, choice, record)
         if judgement.look:
             return _gone_or(talk, judgement)
+        if _made_anew(talk, judgement) and talk.order.changed < frozenset(talk.order.fields):
+            talk.send_everything()
+            continue
         if judgement.meaning != "conflict" or not talk.can_look:
             return _of_our_row(talk, judgement)
         looking = True
     return replace(judgement, meaning="refused", reason=_rounds(judgement))
+
+
+def _made_anew(talk: Conversation, judgement: Judgement) -> bool:
+    """A PATCH that says 201 has created the record (RFC 5789): somebody had deleted it."""
+    created = judgement.meaning == "done" and judgement.status == 201
+    return created and talk.order.delivered and talk.update_call.method == "PATCH"
 
 
 def _must_look_first(talk: Conversation) -> bool:
@@ -204,7 +214,7 @@ def _create(talk: Conversation) -> Outcome:
         judgement = talk.create()
         if judgement.meaning == "done":
             talk.known = True
-            _learn_link(talk)
+            learn_link(talk)
             return _finish(talk, judgement)
         if judgement.meaning != "conflict" and not judgement.look:
             return talk.end(judgement)
@@ -238,7 +248,7 @@ def _meet(talk: Conversation, conflict: Judgement) -> Judgement | None:
     return None if talk.can_name(talk.update_call) else replace(conflict, meaning="refused")
 
 
-def _learn_link(talk: Conversation) -> None:
+def learn_link(talk: Conversation) -> None:
     """An answer to a create without an id: searched for, with backoff, for indexes lag."""
     if talk.resource.crm_id is None or talk.link is not None:
         return
@@ -267,7 +277,7 @@ def _resolve_doubt(talk: Conversation) -> Outcome | None:
     judgement = talk.repeat_intended()
     if judgement.meaning == "done" and talk.intends_the_same():
         talk.known = True
-        _learn_link(talk)
+        learn_link(talk)
         return _finish(talk, judgement)
     if judgement.meaning in ("done", "conflict"):
         talk.known = talk.can_name(talk.update_call)

@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 from connector.model import Json
 
-NAMES = ("external_id", "crm_id", "resource", "fields", "value", "token")
+NAMES = ("external_id", "crm_id", "resource", "fields", "value", "token", "records")
 IDS = frozenset({"external_id", "crm_id"})
 MERGE = "**"
 """The key whose value is merged into the object it stands in."""

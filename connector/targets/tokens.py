@@ -1,41 +1,65 @@
-"""Credentials that must be fetched: OAuth 2 client credentials, and a login of any kind.
+"""Credentials that must be fetched: OAuth 2 tokens, and a login of any kind.
 
-A token is shared by all who use the same store, which may be common to all workers; it is fetched
-by one thread of a process at a time, a little before it ends or when the CRM refuses it. Its value
-never stands in a log: answers to these calls are not kept.
+A token is shared by all who use the same store, which may be common to all workers. It is renewed
+a little before it ends, by one of them at a time, while the others go on with the old one; and when
+the CRM refuses it. Its value never stands in a log: answers to these calls are not kept.
+
+A refresh token may be good for one exchange only (RFC 6749 section 6). So the one that came last
+is kept in the store besides the access token, no two workers exchange it at the same time, and
+where it is refused the configured one is tried.
 """
 
 from __future__ import annotations
 
+import json
+import re
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, tzinfo
 from email.utils import parsedate_to_datetime
 from hashlib import sha256
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
+from uuid import uuid4
 
-from connector.config.model import ClientCredentials, Login, TargetConfig
+from connector.config.model import (
+    ClientCredentials,
+    Login,
+    RefreshToken,
+    TargetConfig,
+)
 from connector.model import Json
 from connector.targets import extract
 from connector.targets.answers import Case, Judgement, judge
 from connector.targets.auth import NoCredentials, Send, Stamp, basic_header
 from connector.targets.calls import Outgoing, fill_in
+from connector.targets.cookies import Cookie, cookies_in
+from connector.targets.http import Answer
 from connector.targets.template import CannotRender, encode_pairs, render_text, text
 
 _MARGIN = 30.0  # seconds before its end that a token is no longer used
 _MARGIN_SHARE = 0.1  # of its life, for one that lives shorter than ten margins
+_EARLY = 2.0  # margins before its end that somebody renews it
+_EARLY_AGAIN = 10.0  # seconds until that is tried again where it failed
+_POLL = 0.05  # seconds between looks whether another has fetched the token
 _EPOCH = 1e9  # a greater number of `expires:` is a time, not seconds from now
 _MILLISECONDS = 1e11  # a greater time counts milliseconds (docs/mapping-language.md, `timestamp`)
+
+_JAVA = re.compile(r"[A-Z][a-z]{2} ([A-Z][a-z]{2}) (\d\d) ([\d:]{8}) ([A-Z]{2,4}) (\d{4})")
+_HOURS_EAST = {"ICT": 7, "UTC": 0, "GMT": 0}
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """`until`: not to be used after this time (seconds since the epoch); None: until refused."""
+    """`until`: not to be used after this time (seconds since the epoch); None: until refused.
+    `stale`: from then on a fresh one is to be had. `cookies`: what goes along with it, as the
+    header `Cookie` says it; without a token of its own they are the `value`."""
 
     value: str = field(repr=False)
     until: float | None = None
+    stale: float | None = None
+    cookies: str = field(default="", repr=False)
 
 
 class TokenStore(Protocol):
@@ -50,12 +74,22 @@ class TokenStore(Protocol):
     def drop(self, key: str, value: str) -> None:
         """Forgets the token if it still is the one of this value."""
 
+    def claim(self, key: str, who: str, seconds: float) -> bool:
+        """Whether it is now for `who` alone to fetch the token, for so many seconds."""
+
+    def unclaim(self, key: str, who: str) -> None:
+        """Lets others fetch it, if it still was for `who`."""
+
+    def keeps(self) -> bool:
+        """Whether what is put now is there for all who share the store."""
+
 
 class MemoryTokens:
     """Tokens of one process."""
 
     def __init__(self) -> None:
         self._tokens: dict[str, Token] = {}
+        self._claims: dict[str, tuple[str, float]] = {}
         self._lock = threading.Lock()
 
     def get(self, key: str) -> Token | None:
@@ -70,96 +104,157 @@ class MemoryTokens:
             if key in self._tokens and self._tokens[key].value == value:
                 del self._tokens[key]
 
+    def claim(self, key: str, who: str, seconds: float) -> bool:
+        with self._lock:
+            _, until = self._claims.get(key, ("", 0.0))
+            if until > time.monotonic():
+                return False
+            self._claims[key] = (who, time.monotonic() + seconds)
+            return True
+
+    def unclaim(self, key: str, who: str) -> None:
+        with self._lock:
+            if self._claims.get(key, ("", 0.0))[0] == who:
+                del self._claims[key]
+
+    def keeps(self) -> bool:
+        return True
+
 
 class Fetched:
-    """Credentials by a token. `fetch` gets a fresh one, `stamp_of` says where it goes."""
+    """Credentials by a token. `fetch` gets a fresh one within `seconds`, `stamp_of` says where it
+    goes."""
 
     def __init__(
         self,
         key: str,
         store: TokenStore,
+        seconds: float,
         fetch: Callable[[Send], Token],
-        stamp_of: Callable[[str], Stamp],
+        stamp_of: Callable[[Token], Stamp],
     ) -> None:
         self._key = key
         self._store = store
+        self._seconds = seconds
         self._fetch = fetch
         self._stamp_of = stamp_of
-        self._fetching = threading.Lock()
 
-    def stamp(self, send: Send) -> Stamp:
+    def stamp(self, send: Send, outgoing: Outgoing) -> Stamp:
         """As `Credentials.stamp`; fetches a token where none is good."""
-        token = self._good()
-        if token is None:
-            with self._fetching:
-                token = self._good()
-                if token is None:
-                    token = self._fetch(send)
-                    self._store.put(self._key, token)
-        return self._stamp_of(token.value)
+        token = self._store.get(self._key)
+        return self._stamp_of(token if _fresh(token) else self._renewed(send))
 
     def renew(self, refused: Stamp) -> bool:
-        """As `Credentials.renew`; if another thread has renewed meanwhile, its token serves."""
-        self._store.drop(self._key, refused.secret)
+        """As `Credentials.renew`; if another has renewed it meanwhile, its token serves."""
+        self._store.drop(self._key, refused.secrets[0])
         return True
 
-    def _good(self) -> Token | None:
-        token = self._store.get(self._key)
-        ended = token is not None and token.until is not None and token.until <= time.time()
-        return None if ended else token
+    def _renewed(self, send: Send) -> Token:
+        """A token fetched by us, or by whoever does it at this moment."""
+        who, late = uuid4().hex, time.monotonic() + self._seconds
+        while not (claimed := self._store.claim(self._key, who, self._seconds)):
+            token = self._store.get(self._key)
+            if _usable(token):
+                return token
+            if time.monotonic() >= late:
+                break  # it died over it, or its store is another one now
+            time.sleep(_POLL)
+        try:
+            token = self._store.get(self._key)
+            return token if _fresh(token) else self._fetched(send, token)
+        finally:
+            if claimed:
+                self._store.unclaim(self._key, who)
+
+    def _fetched(self, send: Send, old: Token | None) -> Token:
+        try:
+            token = self._fetch(send)
+        except NoCredentials:
+            if not _usable(old):
+                raise
+            token = replace(old, stale=time.time() + _EARLY_AGAIN)
+        self._store.put(self._key, token)
+        return token
+
+
+def _usable(token: Token | None) -> TypeGuard[Token]:
+    return token is not None and (token.until is None or token.until > time.time())
+
+
+def _fresh(token: Token | None) -> TypeGuard[Token]:
+    return _usable(token) and (token.stale is None or token.stale > time.time())
 
 
 def client_credentials(config: TargetConfig, auth: ClientCredentials, store: TokenStore) -> Fetched:
-    """RFC 6749 section 4.4. The client names itself in the form, as most servers take it; one that
-    refuses that is asked with HTTP Basic, which section 2.3.1 has all servers support."""
-    form = {"grant_type": "client_credentials"}
-    if auth.scope:
-        form["scope"] = auth.scope
-    form |= auth.params
-    named = {**form, "client_id": auth.client_id, "client_secret": auth.client_secret}
-    basic = {"Authorization": basic_header(auth.client_id, auth.client_secret)}
-    asked = [_token_request(auth.token_url, named), _token_request(auth.token_url, form, basic)]
+    """RFC 6749 section 4.4."""
+    form = {"grant_type": "client_credentials", **_scope(auth.scope), **auth.params}
+    ask = _asking(auth.token_url, auth.client_id, auth.client_secret)
 
     def fetch(send: Send) -> Token:
-        judgement = Judgement("credentials", "")
-        for outgoing in list(asked):
-            judgement = judge(Case("login"), send(outgoing))
-            if judgement.status not in (400, 401):
-                break
-            asked.reverse()  # whichever works is asked first the next time
-        answer = _accepted(judgement)
-        found = answer.get("access_token") if isinstance(answer, dict) else None
-        lasts = answer.get("expires_in") if isinstance(answer, dict) else None
-        return _token(found, "access_token", lasts)
+        return _oauth_token(_accepted(ask(send, form)))
 
     key = _key(config.name, auth.token_url, auth.client_id, auth.scope)
-    return Fetched(key, store, fetch, _bearer)
+    return Fetched(key, store, _longest(config, 2), fetch, _bearer)
+
+
+def refresh_token(config: TargetConfig, auth: RefreshToken, store: TokenStore) -> Fetched:
+    """RFC 6749 section 6."""
+    form = {"grant_type": "refresh_token", **_scope(auth.scope), **auth.params}
+    ask = _asking(auth.token_url, auth.client_id, auth.client_secret)
+    key = _key(config.name, auth.token_url, auth.client_id, auth.scope, auth.refresh_token)
+
+    def exchange(send: Send, refresh: str) -> Json:
+        return _accepted(ask(send, {**form, "refresh_token": refresh}))
+
+    def fetch(send: Send) -> Token:
+        return _oauth_token(_exchanged(store, key, auth.refresh_token, send, exchange))
+
+    return Fetched(key, store, _longest(config, 4), fetch, _bearer)
 
 
 def login(config: TargetConfig, auth: Login, store: TokenStore) -> Fetched:
-    """Any call that answers with a token. The target's headers go along to its own address only."""
+    """Any call that answers with a token or sets a cookie. The target's headers go along to its own
+    address only."""
     own = "://" not in auth.call.path
+    said = json.dumps([auth.call.body, dict(auth.call.query)], sort_keys=True, default=str)
+    place = auth.token.text if auth.token else ""
+    key = _key(config.name, config.base_url, auth.call.path, said, place, *auth.cookies)
+    first = _refresh_token_in(auth.call.body)
 
-    def outgoing() -> Outgoing:
+    def ask(send: Send, refresh: str | None) -> Judgement:
+        body = auth.call.body if refresh is None else {**auth.call.body, "refresh_token": refresh}
+        headers = config.headers if own else {}
         try:
-            headers = config.headers if own else {}
-            return fill_in("login", auth.call, config.base_url, {}, headers)
+            call = replace(auth.call, body=body)
+            outgoing = fill_in("login", call, config.base_url, {}, headers)
         except CannotRender as error:
             raise NoCredentials(Judgement("credentials", f"login: {error}")) from error
+        return judge(Case("login"), send(outgoing))
 
     def fetch(send: Send) -> Token:
-        answer = _accepted(judge(Case("login"), send(outgoing())))
-        lasts = extract.find(auth.expires, answer) if auth.expires else None
-        return _token(extract.find(auth.token, answer), auth.token.text, lasts)
+        if first is not None:
+            answer = _exchanged(store, key, first, send, lambda s, r: _accepted(ask(s, r)))
+            return _login_token(auth, answer, [], config.timezone)
+        judgement = ask(send, None)
+        cookies = _wanted(auth.cookies, judgement)
+        # A form that was filled in well leads on to a page, which is not followed.
+        moved = bool(cookies) and judgement.status in (302, 303) and auth.token is None
+        answer = None if moved else _accepted(judgement)
+        return _login_token(auth, answer, cookies, config.timezone)
 
-    def stamp_of(value: str) -> Stamp:
-        return _header(auth.header, render_text(auth.value, {"token": value}), value)
+    def stamp_of(token: Token) -> Stamp:
+        headers = {"Cookie": token.cookies} if token.cookies else {}
+        if auth.token:
+            headers[auth.header] = render_text(auth.value, {"token": token.value})
+        values = (pair.partition("=")[2] for pair in token.cookies.split("; "))
+        return Stamp(headers, secrets=(token.value, *values))
 
-    return Fetched(_key(config.name, config.base_url, auth.call.path), store, fetch, stamp_of)
+    return Fetched(key, store, _longest(config, 1 if first is None else 2), fetch, stamp_of)
 
 
 FETCHED: Mapping[str, Callable[[TargetConfig, Any, TokenStore], Fetched]] = {
     "oauth2_client_credentials": client_credentials,
+    "oauth2_refresh_token": refresh_token,
     "login": login,
 }
 """The kinds of `auth:` that are fetched."""
@@ -167,20 +262,115 @@ FETCHED: Mapping[str, Callable[[TargetConfig, Any, TokenStore], Fetched]] = {
 _LATER = frozenset({"not_now", "fault", "misled"})
 
 
-def _token_request(
-    url: str, form: Mapping[str, str], headers: Mapping[str, str] | None = None
-) -> Outgoing:
+def _asking(
+    url: str, client_id: str, client_secret: str | None
+) -> Callable[[Send, Mapping[str, str]], Judgement]:
+    """Makes token requests. The client names itself in the form, as most servers take it; one that
+    refuses that is asked with HTTP Basic, which section 2.3.1 has all servers support."""
+    named = {"client_id": client_id, **({"client_secret": client_secret} if client_secret else {})}
+    ways: list[tuple[Mapping[str, str], Mapping[str, str]]] = [(named, {})]
+    if client_secret:
+        ways.append(({}, {"Authorization": basic_header(client_id, client_secret)}))
+
+    def ask(send: Send, form: Mapping[str, str]) -> Judgement:
+        judgement = Judgement("credentials", "")
+        for fields, headers in list(ways):
+            outgoing = _token_request(url, {**form, **fields}, headers)
+            judgement = judge(Case("login"), send(outgoing))
+            if judgement.status not in (400, 401) or _grant_refused(judgement):
+                break
+            ways.reverse()  # whichever works is asked first the next time
+        return judgement
+
+    return ask
+
+
+def _grant_refused(judgement: Judgement) -> bool:
+    """The client is known; what it offers is not good (any more)."""
+    answer = judgement.data
+    return isinstance(answer, dict) and answer.get("error") == "invalid_grant"
+
+
+def _token_request(url: str, form: Mapping[str, str], headers: Mapping[str, str]) -> Outgoing:
     usual = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
     body = encode_pairs(form.items()).encode()
-    return Outgoing("login", "POST", "", url, {**usual, **(headers or {})}, body)
+    return Outgoing("login", "POST", "", url, {**usual, **headers}, body)
 
 
-def _bearer(token: str) -> Stamp:
-    return _header("Authorization", f"Bearer {token}", token)
+def _scope(scope: str) -> dict[str, str]:
+    return {"scope": scope} if scope else {}
 
 
-def _header(name: str, value: str, secret: str) -> Stamp:
-    return Stamp(headers={name: value}, secret=secret)
+def _oauth_token(answer: Json) -> Token:
+    found = answer.get("access_token") if isinstance(answer, dict) else None
+    lasts = answer.get("expires_in") if isinstance(answer, dict) else None
+    return _token(found, "access_token", lasts)
+
+
+def _exchanged(
+    store: TokenStore,
+    key: str,
+    configured: str,
+    send: Send,
+    exchange: Callable[[Send, str], Json],
+) -> Json:
+    """The answer to a refresh-token exchange; a new refresh token in it is kept before anything
+    else is done. Where it could not be kept nothing is exchanged: the old one would be lost."""
+    if not store.keeps():
+        reason = "login: no refresh token is exchanged while Redis is away, which keeps the next"
+        raise NoCredentials(Judgement("not_now", reason))
+    kept = store.get(f"{key}-refresh")
+    try:
+        answer = exchange(send, kept.value if kept else configured)
+    except NoCredentials as error:
+        if kept is None or error.judgement.meaning != "credentials":
+            raise
+        store.drop(f"{key}-refresh", kept.value)
+        answer = exchange(send, configured)
+    rotated = answer.get("refresh_token") if isinstance(answer, dict) else None
+    if isinstance(rotated, str) and rotated and rotated != (kept.value if kept else configured):
+        store.put(f"{key}-refresh", Token(rotated))
+    return answer
+
+
+def _refresh_token_in(body: Json) -> str | None:
+    """The refresh token of a login that is an exchange, as its body says it."""
+    if not isinstance(body, dict) or body.get("grant_type") != "refresh_token":
+        return None
+    given = body.get("refresh_token")
+    return given if isinstance(given, str) else None
+
+
+def _wanted(names: Sequence[str], judgement: Judgement) -> list[Cookie]:
+    if not isinstance(judgement.result, Answer):
+        return []
+    set_now = cookies_in(judgement.result.set_cookies)
+    return [cookie for cookie in set_now if cookie.name in names or "*" in names]
+
+
+def _login_token(auth: Login, answer: Json, cookies: Sequence[Cookie], zone: tzinfo) -> Token:
+    """What a login has brought: a token, cookies, or both. Raises NoCredentials."""
+    missing = set(auth.cookies) - {cookie.name for cookie in cookies} - {"*"}
+    if missing or (auth.cookies and not cookies):
+        names = ", ".join(sorted(missing)) or "at all"
+        raise NoCredentials(Judgement("credentials", f"login: no cookie {names} in the answer"))
+    header = "; ".join(f"{cookie.name}={cookie.value}" for cookie in cookies)
+    lasts = extract.find(auth.expires, answer) if auth.expires else None
+    if lasts is None:
+        lasts = min((cookie.ends for cookie in cookies if cookie.ends is not None), default=None)
+    if auth.token is None:
+        return replace(_token(header, "cookies", lasts, zone), cookies=header)
+    found = extract.find(auth.token, answer)
+    return replace(_token(found, auth.token.text, lasts, zone), cookies=header)
+
+
+def _bearer(token: Token) -> Stamp:
+    return Stamp({"Authorization": f"Bearer {token.value}"}, secrets=(token.value,))
+
+
+def _longest(config: TargetConfig, requests: int) -> float:
+    """Seconds that fetching a token may take, with so many requests at the most."""
+    return requests * config.timeout + 5.0
 
 
 def _key(*parts: str) -> str:
@@ -198,34 +388,40 @@ def _accepted(judgement: Judgement) -> Json:
     )
 
 
-def _token(value: Json, place: str, lasts: Json) -> Token:
+def _token(value: Json, place: str, lasts: Json, zone: tzinfo = UTC) -> Token:
     if not isinstance(value, str | int) or isinstance(value, bool) or value == "":
         raise NoCredentials(Judgement("credentials", f"login: no token in the answer at {place}"))
     now = time.time()
-    ends = None if lasts is None else _end(lasts, now)
+    ends = None if lasts is None else _end(lasts, now, zone)
     if ends is None:
         return Token(text(value))
-    return Token(text(value), ends - min(_MARGIN, _MARGIN_SHARE * max(0.0, ends - now)))
+    margin = min(_MARGIN, _MARGIN_SHARE * max(0.0, ends - now))
+    return Token(text(value), ends - margin, ends - _EARLY * margin)
 
 
-def _end(lasts: Json, now: float) -> float | None:
+def _end(lasts: Json, now: float, zone: tzinfo) -> float | None:
     """When a token ends: seconds from now, or a time. None where that cannot be read: it is then
     used until it is refused."""
     try:
         number = float(lasts)
     except (TypeError, ValueError):
-        return _time(lasts)
+        return _time(lasts, zone)
     if number < _EPOCH:
         return now + number
     return number / 1000 if number >= _MILLISECONDS else number
 
 
-def _time(written: Json) -> float | None:
-    """ISO 8601 (UTC where it names no zone), or the form of an HTTP date."""
+def _time(written: Json, zone: tzinfo) -> float | None:
+    """As `timestamp` of the mappings reads it (docs/mapping-language.md), or an HTTP date."""
+    if not isinstance(written, str):
+        return None
+    java = _JAVA.fullmatch(written.strip())
+    if java and java[4] in _HOURS_EAST:
+        written = f"{java[2]} {java[1]} {java[5]} {java[3]} +{_HOURS_EAST[java[4]]:02}00"
     for reader in (datetime.fromisoformat, parsedate_to_datetime):
         try:
-            read = reader(written)
+            read = reader(re.sub(r"^(\d{4})/(\d\d)/(\d\d)", r"\1-\2-\3", written))
         except (TypeError, ValueError, IndexError):
             continue
-        return (read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp()
+        return (read if read.tzinfo else read.replace(tzinfo=zone)).timestamp()
     return None

@@ -89,7 +89,7 @@ def test_placeholders_in_keys():
 
 def test_keys_that_become_equal_are_an_error():
     (problem,) = put_in("'5': a\n${N}: b\n").problems
-    assert "the key ${N} for the second time" in problem.message
+    assert "duplicate key ${N}" in problem.message
     assert (problem.place.line, problem.place.column) == (2, 1)
     assert "line 1" in problem.hint
 

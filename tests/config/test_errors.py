@@ -23,7 +23,7 @@ GENERAL = [
     ("timezone: 7", 11, "7 where a time zone"),
     ("timezone: [UTC]", 11, "a list where a time zone"),
     ("receiver: 5", 11, "5 where a map"),
-    ("receiver: max_body:5", 11, "a blank is missing after the colon"),
+    ("receiver: max_body:5", 11, "a space is missing after the colon"),
     ("receiver: {max_body: 1.5}", 22, "1.5 where a whole number of at least 1"),
     ("receiver: {max_body: 0}", 22, "0 where a whole number of at least 1"),
     ("receiver: {max_body: true}", 22, "true where a whole number"),
@@ -93,7 +93,7 @@ TARGET = [
         "auth: {type: bearr, token: x}",
         14,
         "'bearr' is no known type | did you mean 'bearer'? one of none, bearer, basic, header, "
-        "query, oauth2_client_credentials, login",
+        "query, oauth2_client_credentials, oauth2_refresh_token, login, hmac",
     ),
     ("auth: {type: none, token: x}", 20, "auth.token: unknown key"),
     ("auth: {type: bearer, token: x, tokn: x}", 32, "unknown key | did you mean 'token'?"),

@@ -3,7 +3,7 @@
 import jmespath
 import pytest
 
-from connector.config import AnswerRule, Call, Expression, Field, Step
+from connector.config import AnswerRule, Call, Expression, Field, Paging, Step
 from connector.config.resources import reading
 
 WHOLE = Expression("@")
@@ -57,7 +57,9 @@ def test_strategies_of_two_calls_go_by_the_link(resource):
         "external_id_field: x}"
     )
     assert made.upsert.call is None
-    assert made.upsert.search == Call("GET", "/f/{external_id}", found=WHOLE, record=WHOLE)
+    assert made.upsert.search == Call(
+        "GET", "/f/{external_id}", found=WHOLE, record=WHOLE, paging=Paging()
+    )
     assert made.upsert.create == Call("POST", "/{resource}", body="{fields}")
     assert made.upsert.update == Call("PATCH", "/{resource}/{crm_id}", body="{fields}")
     assert made.delete == Call("DELETE", "/{resource}/{crm_id}")
@@ -415,3 +417,35 @@ targets:
     (warning,) = config.warnings
     assert "no crm_id" in warning.message
     assert config.targets["t"].resource("a").delete.path == "/x/{crm_id}"
+
+
+def test_create_that_nobody_could_find_again_is_doubtful(loaded):
+    text = (
+        "sources: {caresoft: {kind: caresoft, unsigned: true}}\n"
+        "targets: {t: {base_url: http://crm, resources: {r: {upsert: {strategy: create_then_update}"
+        "%s}}}}\n"
+    )
+    (warning,) = loaded(text % ", crm_id: id").warnings
+    assert "may leave two rows" in warning.message
+    assert (warning.place.line, warning.place.column) == (2, 61)
+    assert loaded(text % ", crm_id: id, external_id_field: x").warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("keys", "fine"),
+    [
+        ("", False),
+        ("external_id_field: x", True),
+        ('upsert: {strategy: post, body: {key: "{external_id}", "**": "{fields}"}}', True),
+        ('upsert: {strategy: post, path: "/t?key={external_id}"}', True),
+    ],
+)
+def test_post_without_search_or_match_key_is_an_error(faults, resource, keys, fine):
+    said = "upsert: {strategy: post}" + (f", {keys}" if keys else "")
+    said = keys if keys.startswith("upsert") else said
+    if fine:
+        assert resource(f"{{{said}}}").upsert.strategy == "post"
+    else:
+        ((column, words),) = faults(f"{{{said}}}")
+        assert column == 10
+        assert "the upsert does not say which record it means" in words

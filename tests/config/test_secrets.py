@@ -43,6 +43,26 @@ targets:
       call: {path: "/${S}", query: {a: "${S}"}, headers: {b: "${S}"}, body: {password: "${S}"}}
       token: t
       value: "${S} {token}"
+  refresh:
+    base_url: http://h
+    proxy: http://user:${S}@proxy:3128
+    tls: {key_password: "${S}"}
+    auth:
+      type: oauth2_refresh_token
+      token_url: http://h
+      client_id: "${S}"
+      client_secret: "${S}"
+      refresh_token: "${S}"
+  signed:
+    base_url: http://h
+    auth:
+      type: hmac
+      key: "${S}"
+      secret: "${S}"
+      sign: "{body}"
+      value: "${S} {signature}"
+      headers: {X-Key: "${S}"}
+      query: {key: "${S}"}
 """
 
 

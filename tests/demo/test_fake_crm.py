@@ -187,3 +187,21 @@ def test_person_changes_rows_without_a_call(fake_crm: Fake) -> None:
     fake_crm.put_rows({"people": {"1": {"id": "1", "name": "by hand"}}})
     assert fake_crm.rows("people")["1"]["name"] == "by hand"
     assert fake_crm.calls() == []
+
+
+def test_manners_of_real_crms_are_switched_on_by_name(fake_crm: Fake) -> None:
+    fake_crm.behave(manners=["duplicate_400", "text_ids"])
+    url = f"{fake_crm.url}/people"
+    assert requests.post(url, json={"ext": "7"}, timeout=5).json() == {"id": "r101", "ext": "7"}
+    assert requests.post(url, json={"ext": "7"}, timeout=5).status_code == 400
+    assert requests.get(f"{url}?ext=7", timeout=5).json()["items"] == [{"id": "r101", "ext": "7"}]
+    assert fake_crm.rows("people") == {"r101": {"id": "r101", "ext": "7"}}
+    fake_crm.behave(manners=["loses_answers"])
+    with pytest.raises(requests.ConnectionError):
+        requests.post(url, json={"ext": "8"}, timeout=5)
+    assert len(fake_crm.rows("people")) == 2
+
+
+def test_unknown_manner_is_refused(fake_crm: Fake) -> None:
+    answer = requests.post(f"{fake_crm.url}/_control", json={"manners": ["polite"]}, timeout=5)
+    assert (answer.status_code, answer.json()) == (400, {"error": "unknown manners: polite"})

@@ -24,7 +24,7 @@ def shown(page: Path) -> Iterator[str]:
         for line in text.splitlines()
     ]
     for line in [*lines, *spans(prose(page))]:
-        command = line.strip().removeprefix(".venv/bin/")
+        command = line.strip().removeprefix(".venv/bin/").removesuffix(" &")
         if command.startswith("connector ") and "[" not in command and "VERB" not in command:
             yield command
 

@@ -67,7 +67,7 @@ def test_json_is_shown_for_the_verbs_that_read() -> None:
 def test_the_metrics_that_are_told_are_those_that_there_are(system: System) -> None:
     text = requests.get(f"{system.web_url}/metrics", timeout=10).text
     exposed = set(re.findall(r"^# TYPE (\S+)", text, re.MULTILINE))
-    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
     assert set(re.findall(r"^\| `(connector_[a-z_]+)", page, re.MULTILINE)) == exposed
 
 

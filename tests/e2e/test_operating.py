@@ -142,6 +142,17 @@ def test_one_records_own_fault_never_pauses_the_target(system: System) -> None:
     assert target(system)["state"] == "open"
 
 
+def test_one_record_on_which_the_crm_fails_again_and_again_never_pauses_the_target(
+    system: System,
+) -> None:
+    system.behave(mode="500", record="1")
+    system.send("caresoft", ticket(1, T0))
+    wait_for(lambda: sum(call["record"] == "1" for call in system.calls()) >= 3, "three tries")
+    assert target(system)["state"] == "open"
+    system.send("caresoft", ticket(2, T0))
+    wait_for(lambda: "2" in system.rows("tickets"), "another record")
+
+
 def test_a_target_paused_by_hand_waits_for_a_hand(system: System) -> None:
     run(system, "targets", "pause", "crm")
     system.send("caresoft", ticket(1, T0))

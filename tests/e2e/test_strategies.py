@@ -105,6 +105,7 @@ records:
         assert system.rows("tickets")["1"]["subject"] == "edited"
         assert system.rows("tickets")["1"]["number"] == 2
         (edit,) = system.cli("edits")["edits"]
-        assert (edit["field"], edit["kept"], edit["not_written"]) == ("subject", "edited", "c")
+        assert (edit["field"], edit["theirs"], edit["ours"]) == ("subject", "edited", "c")
+        assert edit["fate"] == "kept"
         assert edit["file"].endswith("t.yaml")
         assert edit["line"] == 8

@@ -252,7 +252,7 @@ def test_the_pages_show_events_escaped_and_only_to_this_machine(
 ) -> None:
     body = json.dumps({"object": "<script>alert(1)</script>", "action": "x"}).encode()
     post(http, config, "caresoft", body)
-    page = http.get("/")
+    page = http.get("/events")
     assert page.status_code == 200
     assert "<script>" not in page.text
     assert "&lt;script&gt;" in page.text

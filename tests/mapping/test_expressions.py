@@ -87,11 +87,11 @@ def test_unknown_function_is_told_with_its_place_and_the_nearest(
 @pytest.mark.parametrize(
     ("text", "offset", "hint"),
     [
-        ("phone()", 0, "it takes 1 to 2 arguments"),
-        ("a || phone(b, 'VN', c)", 5, "it takes 1 to 2 arguments"),
-        ("custom(a)", 0, "it takes 2 to 3 arguments"),
-        ("concat()", 0, "it takes at least 1 argument"),
-        ("hash(a, b)", 0, "it takes 1 argument"),
+        ("phone()", 0, "it takes 1 to 2 arguments: phone(x, region?)"),
+        ("a || phone(b, 'VN', c)", 5, "it takes 1 to 2 arguments: phone(x, region?)"),
+        ("custom(a)", 0, "it takes 2 to 3 arguments: custom(fields, key, separator?)"),
+        ("concat()", 0, "it takes at least 1 argument: concat(a, b, …)"),
+        ("hash(a, b)", 0, "it takes 1 argument: hash(x)"),
         ("length(a, b)", 0, "it takes 1 argument"),
         ("join(a)", 0, "it takes 2 arguments"),
         ("not_null()", 0, "it takes at least 1 argument"),

@@ -87,8 +87,8 @@ def only(problems: list[Problem]) -> Problem:
             "'fields'",
             "a map",
         ),
-        (GOOD, "- a\n", (1, 1), "a map of keys and values is needed", ""),
-        (GOOD, "just text\n", (1, 1), "a map of keys and values is needed", ""),
+        (GOOD, "- a\n", (1, 1), "the document is the", "it takes a map"),
+        (GOOD, "just text\n", (1, 1), "the document is the", "it takes a map"),
         # words
         (
             "ticket.ticket_id",
@@ -160,7 +160,7 @@ def only(problems: list[Problem]) -> Problem:
             "[]",
         ),
         # what YAML itself refuses is told by its own room
-        ("ticket.ticket_subject", "a\n      subject: b", (8, 7), "second time", "line 7"),
+        ("ticket.ticket_subject", "a\n      subject: b", (8, 7), "duplicate key", "line 7"),
         ("ticket.ticket_subject", "!!str a", (7, 16), "tag", ""),
         ("    fields:", "    fields: &f\n      <<: *g", (7, 7), "<<", ""),
     ],

@@ -83,7 +83,7 @@ def test_tables_are_looked_up_by_text(build: Any, document: Any) -> None:
         ("text\n", "a table is a map"),
         ("a: 1\n---\nb: 2\n", "a second document"),
         ("", "the file is empty"),
-        ("a: 1\na: 2\n", "second time"),
+        ("a: 1\na: 2\n", "duplicate key"),
     ],
 )
 def test_bad_tables_are_told(faults: Faults, text: str, message: str) -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from office import Office, rule
 
 from connector import release
 from connector.assemble import ensure_in_force
+from connector.cli import main
 from connector.mapping import published
-from connector.mapping.published import Note
+from connector.mapping.published import Note, Superseded
+from connector.replay import Replay
 
 SUBJECT = "ticket.ticket_subject"
 LOUD = rule(subject=f"upper({SUBJECT})")
@@ -289,3 +293,18 @@ def test_status_before_anything_is_in_force(office: Office) -> None:
     now = release.standing(office.config, office.client)
     assert (now.number, now.same, now.version) == (0, False, None)
     assert "when a web or worker process starts" in str(now)
+
+
+@pytest.mark.parametrize("command", [["--kind", "ticket.update"], ["--rebuild", "tickets", "1"]])
+def test_a_replay_that_gives_way_to_another_set_says_so(
+    worked: Office, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    def give_way(*_: Any) -> None:
+        raise Superseded("mapping set 1 is in force no more; replay again")
+
+    monkeypatch.setattr(Replay, "events", give_way)
+    monkeypatch.setattr(Replay, "rebuild", give_way)
+    environ = {"CONNECTOR_CONFIG": str(worked.folder / "config.yaml")}
+    result = CliRunner().invoke(main, ["replay", *command], env=environ)
+    assert result.exit_code == 2
+    assert result.stderr == "mapping set 1 is in force no more; replay again\n"

@@ -78,3 +78,79 @@ def _no_key_is_shared(seen):
         if call.key:
             calls[call.key].add((call.method, call.path, call.body))
     return all(len(same) == 1 for same in calls.values())
+
+
+ONE_CALL = {
+    "put": 'upsert: {strategy: put, path: "/t/{external_id}"}',
+    "patch": 'upsert: {strategy: patch, path: "/t/{external_id}"}',
+    "patch after a create": (
+        'upsert: {strategy: patch, path: "/t/{external_id}", create: {path: /t}}\n'
+        'external_id_field: ext\nread: {path: "/t/{external_id}"}'
+    ),
+    "post": (
+        "upsert: {strategy: post, path: /t}\nexternal_id_field: ext\n"
+        'delete: {path: "/t/{external_id}"}'
+    ),
+}
+
+
+class Keyed:
+    """A CRM that knows rows by our ids; `strict`: PATCH of nothing is 404, POST of a row 409."""
+
+    def __init__(self, crm, strict):
+        self.crm, self.strict, self.rows = crm, strict, {}
+
+    def __call__(self, seen):
+        ext = seen.path.removeprefix("/t").strip("/") or seen.json["ext"]
+        row = self.rows.get(ext)
+        if seen.method == "DELETE":
+            return self.crm.reply(204 if self.rows.pop(ext, None) else 404)
+        if seen.method == "GET":
+            return self.crm.reply(200, row) if row else self.crm.reply(404)
+        if self.strict and seen.method == "PATCH" and row is None:
+            return self.crm.reply(404)
+        if self.strict and seen.method == "POST" and row is not None:
+            return self.crm.reply(409)
+        self.rows[ext] = {**(row or {} if seen.method != "PUT" else {}), **seen.json}
+        return self.crm.reply(200, {})
+
+
+@pytest.mark.parametrize("strategy", ONE_CALL)
+@pytest.mark.parametrize("seed", range(6))
+def test_one_call_strategies_end_right_and_deleted_under_any_faults(crm, configure, strategy, seed):
+    chance = random.Random(seed)
+    there = Keyed(crm, strict="create" in strategy)
+
+    def faulty(seen):
+        fault = chance.choice(FAULTS) if chance.random() < 0.5 else None
+        reached = fault is None or (fault in HIDING and chance.random() < 0.5)
+        reply = there(seen) if reached else None
+        if fault == "cut":
+            return crm.reply(cut="read")
+        return reply if fault is None else crm.reply(fault)
+
+    crm.otherwise = faulty
+    bench = configure(ONE_CALL[strategy], "search_lag: 0")
+    known = {"link": None, "delivered": False, "number": 1}
+    doubt = {}
+
+    def bring(deliver):
+        nonlocal known, doubt
+        for _ in range(60):
+            report = deliver(**known, **doubt, intended=(bench.intended or [None])[-1])
+            known = {**known, "number": report.number}
+            known["delivered"] = known["delivered"] or report.meaning == "done"
+            lasting = report.unknown or (bool(doubt) and report.meaning != "done")
+            doubt = {"in_doubt": True, "unheard": report.unheard} if lasting else {}
+            if report.meaning == "done":
+                return
+            assert report.meaning != "refused", report.reason
+        pytest.fail(f"never delivered: {report}")
+
+    for value in range(3):
+        bring(lambda value=value, **more: bench.upsert({"a": value}, **more))
+        (row,) = there.rows.values()
+        assert row["a"] == value
+    bring(lambda **more: bench.delete(**more))
+    assert there.rows == {}
+    assert _no_key_is_shared(crm.seen)

@@ -4,16 +4,9 @@ from __future__ import annotations
 
 import gzip
 import socket
-import ssl
 import threading
-from pathlib import Path
 
-import pytest
-
-from connector.targets.http import LIMIT, Answer, Failure, Http, Request
-
-CERTIFICATE = Path(__file__).parent / "localhost.pem"
-"""Key and certificate of `localhost`, its own authority, for these tests only."""
+from connector.targets.http import LIMIT, Answer, Failure, Request
 
 
 def get(url: str, **headers: str) -> Request:
@@ -193,50 +186,6 @@ def test_cookies_are_not_kept(crm, http):
     http.send(get(crm.url), 5)
     http.send(get(crm.url), 5)
     assert "cookie" not in crm.seen[1].headers
-
-
-# --- TLS
-
-
-@pytest.fixture
-def tls_crm(crm):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(CERTIFICATE)
-    crm.socket = context.wrap_socket(crm.socket, server_side=True)
-    crm.url = f"https://localhost:{crm.server_address[1]}"
-    return crm
-
-
-def test_certificate_of_a_private_authority_is_accepted_where_it_is_named(tls_crm):
-    http = Http(ca_file=str(CERTIFICATE))
-    tls_crm.say(200, {"id": 1})
-    assert answered(http.send(get(tls_crm.url), 5)).data == {"id": 1}
-    assert answered(http.send(get(tls_crm.url), 5)).status == 200
-    assert tls_crm.connections == 1
-    http.close()
-
-
-def test_unknown_certificate_is_refused_before_anything_is_sent(tls_crm, http):
-    failure = failed(http.send(get(tls_crm.url), 5))
-    assert (failure.kind, failure.sent) == ("TLS", False)
-    assert "certificate" in failure.text
-    assert tls_crm.seen == []
-
-
-def test_deadline_holds_over_tls(tls_crm, stopwatch):
-    http = Http(ca_file=str(CERTIFICATE))
-    tls_crm.say(200, {"id": 1}, drip=0.05)
-    failure = failed(http.send(get(tls_crm.url), 0.4))
-    assert (failure.kind, failure.sent) == ("timed out", True)
-    assert stopwatch() < 2.5
-    http.close()
-
-
-def test_handshake_that_never_ends_was_not_sent(http, stopwatch):
-    with socket.create_server(("127.0.0.1", 0)) as deaf:
-        failure = failed(http.send(get(f"https://127.0.0.1:{deaf.getsockname()[1]}/"), 0.3))
-    assert (failure.kind, failure.sent) == ("timed out", False)
-    assert stopwatch() < 2.5
 
 
 def _greet(server: socket.socket) -> None:

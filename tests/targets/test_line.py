@@ -372,3 +372,25 @@ def test_headers_of_a_record_cannot_smuggle_lines(crm, configure):
     bench = configure("upsert: {strategy: put, path: /t, headers: {X-Id: '{external_id}'}}")
     assert bench.upsert(id="a\r\nX-Evil: 1").meaning == "refused"
     assert crm.seen == []
+
+
+def test_key_in_the_path_of_the_address_is_masked(crm, configure):
+    key = "k3y0123456789abcd"
+    bench = configure(base_url=f"{crm.url}/rest/1/{key}")
+    crm.say(302, headers={"Location": f"{crm.url}/rest/1/{key}/login"})
+    report = bench.upsert()
+    assert report.meaning == "misled"
+    assert report.reason.endswith("/rest/1/***/login")
+    assert key not in repr(report)
+
+
+def test_secrets_in_query_and_body_of_a_call_are_masked(crm, configure):
+    call = (
+        "{path: /s, query: {api_key: query-secret, q: '{external_id}'}, body: {token: body-secret}}"
+    )
+    bench = configure(f"upsert: {{strategy: post, search: {call}}}\nexternal_id_field: x")
+    crm.say(400, {"message": "query-secret body-secret"})
+    report = bench.upsert(in_doubt=True)
+    assert report.meaning == "refused"
+    assert "query-secret" not in repr(report)
+    assert "body-secret" not in repr(report)

@@ -106,7 +106,7 @@ def test_form_is_sent_as_one_where_its_type_says_so(crm, configure):
           body: {id: "{external_id}", "**": "{fields}"}
         """
     ).upsert({"a": "x y", "b": [1, 2], "c": None})
-    assert crm.seen[0].body == b"id=9999&a=x%20y&b=1&b=2"
+    assert crm.seen[0].body == b"id=9999&a=x%20y&b=1&b=2&c=", "null clears: it is no omission"
 
 
 def test_escape_is_for_ids_of_path_and_query(crm, configure):
@@ -310,3 +310,35 @@ def test_server_error_is_a_fault_and_not_repeated(crm, configure):
     crm.say(500, {"message": "oops"})
     outcome = configure().upsert()
     assert (outcome.meaning, outcome.number, len(crm.seen)) == ("fault", 2, 1)
+
+
+def test_patch_that_makes_a_deleted_record_anew_is_followed_by_all_fields(crm, configure):
+    crm.say(201, {})
+    bench = configure("upsert: {strategy: patch}")
+    outcome = bench.upsert({"a": 1, "b": 2, "c": 3}, changed={"a"}, delivered=True)
+    assert outcome.meaning == "done"
+    assert [seen.json for seen in crm.seen] == [{"a": 1}, {"a": 1, "b": 2, "c": 3}]
+
+
+def test_patch_that_creates_what_was_never_delivered_is_one_call(crm, configure):
+    crm.otherwise = crm.reply(201, {})
+    bench = configure("upsert: {strategy: patch}")
+    assert bench.upsert({"a": 1, "b": 2}).meaning == "done"
+    assert bench.upsert({"a": 1, "b": 2}, delivered=True).meaning == "done"
+    assert len(crm.seen) == 2
+
+
+CREATE_FIRST = "upsert: {strategy: patch, create: {path: /tickets}}\nexternal_id_field: ext\n"
+
+
+def test_create_that_meets_a_record_updates_what_a_look_has_shown(crm, configure):
+    crm.otherwise = lambda seen: crm.reply(409 if seen.method == "POST" else 200, {"ext": "9999"})
+    read = 'read: {path: "/tickets/{external_id}"}'
+    assert configure(CREATE_FIRST + read).upsert({"a": 1}).meaning == "done"
+    assert crm.calls == ["POST /tickets", "GET /tickets/9999", "PATCH /tickets/9999"]
+
+
+def test_create_that_meets_a_record_nobody_can_look_at_is_refused(crm, configure):
+    crm.otherwise = crm.reply(409)
+    assert configure(CREATE_FIRST).upsert({"a": 1}).meaning == "refused"
+    assert crm.calls == ["POST /tickets"]

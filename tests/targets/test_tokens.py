@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import base64
+import textwrap
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs
 
 import pytest
 
+from connector.config import load
+from connector.model import Delivery, Name
 from connector.targets.target import Target
 from connector.targets.tokens import MemoryTokens, Token
 
@@ -261,6 +265,9 @@ def test_login_elsewhere_does_not_get_the_targets_headers(crm, configure):
         ("2999-01-01T00:00:00Z", 1),
         ("2001-01-01T00:00:00+07:00", 2),
         ("Wed, 21 Oct 2015 07:28:00 GMT", 2),
+        ("2999/01/01 00:00:00", 1),
+        ("Wed Oct 06 09:45:53 ICT 2021", 2),
+        ("Tue Jan 01 00:00:00 ICT 2999", 1),
         ("whenever", 1),
         (None, 1),
     ],
@@ -272,6 +279,21 @@ def test_expires_is_seconds_from_now_or_a_time(crm, configure, expires, fetched)
     bench.upsert()
     bench.upsert()
     assert door.given == fetched
+
+
+@pytest.mark.parametrize(("zone", "logins"), [("Asia/Ho_Chi_Minh", 2), ("America/New_York", 1)])
+def test_time_without_a_zone_is_in_the_configured_one(crm, tmp_path, http, zone, logins):
+    ends = datetime.now(UTC) + timedelta(hours=2)
+    written = f"{ends.replace(tzinfo=None):%Y-%m-%d %H:%M:%S}"
+    crm.otherwise = door = Session(crm, "/session", "x-session", "Session ", expires=written)
+    file = tmp_path / "config.yaml"
+    target = textwrap.indent(LOGIN.format(path="/session"), "    ")
+    file.write_text(f"timezone: {zone}\ntargets:\n  crm:\n    base_url: {crm.url}\n{target}")
+    bench = Target(load(file, {}).targets["crm"])
+    name = Name("crm", "tickets", "1")
+    for _ in range(2):
+        bench.deliver(Delivery(name, "upsert", {}, frozenset(), None, False, 1), http, int)
+    assert door.given == logins
 
 
 def test_html_instead_of_an_answer_renews_the_session(crm, configure):

@@ -128,3 +128,18 @@ def test_the_whole_process_takes_under_a_second_of_computing(desk: Any) -> None:
     code, seconds = ran.stdout.split()
     assert code == "0"
     assert float(seconds) < 1.0
+
+
+def test_a_name_that_nobody_documents_is_no_doubt_once_it_really_came(
+    desk: Any, ticket: Any
+) -> None:
+    desk.write(GOOD.replace("ticket.ticket_no", "ticket.sla").replace("tickets", "others"))
+    assert "has `ticket.sla`" in desk.run("mappings", "check", "--strict", code=1).stderr
+    desk.receive(ticket(1, sla="gold"))
+    desk.run("mappings", "check", "--strict")
+
+
+def test_a_redis_that_is_away_leaves_the_doubt(empty_desk: Any) -> None:
+    empty_desk.configure("redis://127.0.0.1:1/0")
+    empty_desk.write(DOUBTFUL)
+    assert "0 errors, 1 warning" in empty_desk.run("mappings", "check").stdout

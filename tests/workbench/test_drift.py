@@ -322,9 +322,16 @@ def test_people_see_a_table_for_each_sort(
     printed = small.run("drift").stdout
     lines = [" ".join(line.split()) for line in printed.splitlines()]
     assert lines[0].startswith("1 event since ")
-    assert 'ticket.sla 1 "x" sla: ticket.sla below mappings/own.yaml:14:7' in lines
-    assert "tickets.status odd 1 0 odd: ODD mappings/own.yaml:11:9" in lines
+    assert 'ticket.sla 1 "x"' in lines
+    assert "tickets.status odd 1 0 mappings/own.yaml:11:9" in lines
     assert "new custom fields: none" in lines
+    start = lines.index("lines to consider:")
+    assert lines[start + 1 :] == [
+        "sla: ticket.sla",
+        "below mappings/own.yaml:14:7",
+        "odd: ODD",
+        "in `values:` at mappings/own.yaml:11:9",
+    ]
 
 
 def test_a_broken_folder_cannot_be_judged(small: Any) -> None:

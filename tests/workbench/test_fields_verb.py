@@ -28,6 +28,9 @@ def test_a_path_says_where_it_is_mapped(desk: Any) -> None:
         "meaning": "The number people use for it",
         "values": [],
         "mapped": ["tickets.number"],
+        "mapped_at": [
+            {"to": "tickets.number", "file": "mappings/tickets.yaml", "line": 18, "column": 7}
+        ],
     }
 
 
@@ -65,6 +68,7 @@ def test_the_journal_shows_what_really_came(desk: Any, ticket: Any) -> None:
         "meaning": "not documented",
         "values": [],
         "mapped": [],
+        "mapped_at": [],
         "documented": False,
         "seen": {"events": 2, "filled": 1, "types": ["integer", "null"], "example": 5},
     }

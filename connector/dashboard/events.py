@@ -1,0 +1,216 @@
+"""Events: found by id, record, phone, kind, state and time; one with all that became of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from flask import Blueprint, abort, redirect, request, session, url_for
+from flask_babel import gettext as _
+from flask_babel import ngettext
+from werkzeug.wrappers import Response
+
+from connector import journal, reports, search
+from connector.config import CareSoft
+from connector.dashboard.masking import masked, masked_answer, masked_text
+from connector.dashboard.room import Room, page
+from connector.errors import EventUnreadable
+from connector.journal import Entry
+from connector.mapping.explain import LeftAlone, Skipped, left_alone, skipped
+from connector.mapping.rendering import change_to_json
+from connector.model import Json, Micros, Name
+from connector.records import store
+from connector.redisdb import Redis
+from connector.replay import Replay
+from connector.sources import VENDORS
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a mapping set makes of an event; `number` is that of the set."""
+
+    number: int
+    status: str
+    changes: list[dict[str, Json]]
+    left_alone: tuple[LeftAlone, ...]
+    skipped: tuple[Skipped, ...]
+
+
+def blueprint(room: Room) -> Blueprint:
+    """The pages of events."""
+    pages = Blueprint("events", __name__, url_prefix="/events")
+
+    @pages.get("")
+    def listed() -> str:
+        wanted = _wanted(room.config.timezone)
+        found = search.events(
+            room.client, room.config, room.resources(), wanted, request.args.get("cursor")
+        )
+        return page(
+            "events_rows.html" if request.args.get("part") else "events.html",
+            found=found,
+            rows=[reports.event_json(entry, state) | _more(entry) for entry, state in found.rows],
+            kept=journal.count(room.client),
+            args=request.args.to_dict(),
+            states=reports.STATES,
+            kinds=_kinds(room),
+        )
+
+    @pages.get("/<int:serial>")
+    def one(serial: int) -> str:
+        return _detail(room, _entry(room.client, serial), revealed=False)
+
+    @pages.get("/id/<path:event_id>")
+    def by_id(event_id: str) -> Response:
+        for source in room.config.sources:
+            found = journal.find(room.client, source, event_id)
+            if found:
+                return redirect(url_for(".one", serial=found.serial))
+        return redirect(url_for(".listed", q=event_id))
+
+    @pages.post("/<int:serial>/reveal")
+    def revealed(serial: int) -> str:
+        entry = _entry(room.client, serial)
+        room.note("reveal", f"event {entry.event.id}")
+        return _detail(room, entry, revealed=True)
+
+    @pages.post("/<int:serial>/replay")
+    def replay(serial: int) -> Response:
+        entry = _entry(room.client, serial)
+        done = Replay(room.reconciler).events([entry])
+        room.note("replay", f"event {entry.event.id}", f"{len(done.changed)} records changed")
+        session["notice"] = ngettext(
+            "Run again: %(num)s record changed.",
+            "Run again: %(num)s records changed.",
+            len(done.changed),
+        )
+        return redirect(url_for(".one", serial=serial))
+
+    return pages
+
+
+# --- which
+
+
+def _wanted(zone: ZoneInfo) -> search.Wanted:
+    def given(name: str) -> str | None:
+        return request.args.get(name, "").strip()[:200] or None
+
+    state = given("state")
+    return search.Wanted(
+        given("q") or "",
+        given("source"),
+        given("kind"),
+        state if state in reports.STATES else None,
+        _micros(given("since"), zone),
+        _micros(given("until"), zone),
+    )
+
+
+def _micros(text: str | None, zone: ZoneInfo) -> Micros | None:
+    """A time as a form gives it: without a zone, and so in the configured one."""
+    try:
+        moment = datetime.fromisoformat(text) if text else None
+    except ValueError:
+        return None
+    if moment is None:
+        return None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=zone)
+    return int(moment.timestamp() * 1e6)
+
+
+def _kinds(room: Room) -> list[str]:
+    vendors = {source.kind for source in room.config.sources.values()}
+    return sorted({kind for vendor in vendors for kind in VENDORS[vendor].kinds})
+
+
+def _more(entry: Entry) -> dict[str, Json]:
+    return {
+        "serial": entry.serial,
+        "problem": masked_text(entry.problem.message) if entry.problem else None,
+    }
+
+
+def _entry(client: Redis, serial: int) -> Entry:
+    found = journal.load(client, [serial])
+    if not found:
+        abort(404, _("This event is not kept, or not any more."))
+    return found[0]
+
+
+# --- one
+
+
+def _detail(room: Room, entry: Entry, *, revealed: bool) -> str:
+    hide = _as_it_is if revealed else masked
+    detail = reports.event_detail(room.client, entry)
+    made = _made(room, entry)
+    names = [touched.name for touched in entry.touched]
+    return page(
+        "event.html",
+        serial=entry.serial,
+        event=detail | {"body": hide(detail["body"])},
+        error=masked_text(str(entry.problem)) if entry.problem else None,
+        made=made,
+        changes=[change | {"fields": hide(change["fields"])} for change in made.changes]
+        if made
+        else [],
+        job=_job(room.client, entry),
+        verified=_verified(room, entry),
+        calls_made=[
+            call if revealed else call | {"answer": masked_answer(call["answer"])}
+            for call in calls_of(room.client, names)
+        ],
+        revealed=revealed,
+    )
+
+
+def _made(room: Room, entry: Entry) -> Made | None:
+    """What the set that read the event made of it; the one in force where that set is gone."""
+    in_force = room.set_in_force()
+    if in_force is None or entry.event.source not in room.reconciler.sources:
+        return None
+    number, mapping_set = in_force
+    if entry.set_number and entry.set_number != number:
+        before = room.reconciler.in_force.numbered(room.client, entry.set_number)
+        number, mapping_set = (entry.set_number, before) if before else in_force
+    applied = room.reconciler.apply(entry, mapping_set)
+    try:
+        document = room.reconciler.sources[entry.event.source].document(entry.event)
+        alone, none = left_alone(mapping_set, document), skipped(mapping_set, document)
+    except EventUnreadable:
+        alone, none = (), ()
+    changes = [change_to_json(change) for change in applied.changes]
+    of_kind = tuple(reason for reason in none if not reason.is_other_kind)
+    return Made(number, applied.status, changes, alone, of_kind)
+
+
+def _job(client: Redis, entry: Entry) -> dict[str, Json]:
+    """The RQ job that runs the event: it is deleted when it is done."""
+    id_ = journal.job_id(entry.event.source, entry.event.id)
+    fields = client.hmget(f"rq:job:{id_}", ["status", "worker_name", "started_at"])
+    status, worker, started = (None if f is None else f.decode() for f in fields)
+    return {"id": id_, "status": status, "worker": worker, "started_at": started}
+
+
+def _verified(room: Room, entry: Entry) -> dict[str, Json]:
+    """How the event's source is verified; what is in the journal has passed it."""
+    source = room.config.sources.get(entry.event.source)
+    unsigned = isinstance(source, CareSoft) and source.unsigned
+    return {"vendor": entry.event.vendor, "unsigned": unsigned, "known": source is not None}
+
+
+def calls_of(client: Redis, names: list[Name], limit: int = 50) -> list[dict[str, Json]]:
+    """The latest calls of some records, newest first."""
+    marks = {json.dumps(store.key_of(name), ensure_ascii=False).encode() for name in names}
+    if not marks:
+        return []
+    lines = store.calls(client, None, store.CALLS_KEPT)
+    found = [line for line in lines if any(line.startswith(b"[" + mark) for mark in marks)]
+    return [reports.call_json(line) for line in found[:limit]]
+
+
+def _as_it_is(value: Json) -> Json:
+    return value

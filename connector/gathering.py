@@ -1,0 +1,356 @@
+"""gunicorn's threaded worker, but a thread is given a request only when all of it is there.
+
+gunicorn hands a connection to a thread as soon as it has said something, and the thread then waits
+for the rest: eight clients that send a byte a minute keep eight threads, and no webhook is answered
+any more. Here the one loop that accepts also gathers, without waiting for anybody, and what a
+client has not sent within `WHOLE_WITHIN` seconds is not waited for.
+
+Invariants:
+- A thread never waits for a client to send: head and body are in memory before it starts. It waits
+  for a client to read at most `STALLED_AFTER` seconds at a time.
+- What is gathered is bounded: by request, over all connections, and in the number of connections;
+  at each bound those who have kept us waiting longest go first.
+- What a request means is gunicorn's to say; here only its end is found (RFC 9112 sections 6 and 7).
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+import selectors
+import socket
+import struct
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from gunicorn import http
+from gunicorn.workers.gthread import TConn, ThreadWorker
+
+WHOLE_WITHIN = 20.0
+"""Seconds from the first byte of a request (or from the connection) to its last."""
+
+STALLED_AFTER = 10
+"""Seconds without progress after which writing to a client, or reading from it, is given up."""
+
+HEAD_MOST = 64 * 1024
+"""Bytes of a request line with its headers."""
+
+SPARE = 64 * 1024
+"""Bytes beyond the largest body that are gathered: the framing of one that is sent in chunks."""
+
+ALL_MOST = 64 << 20
+"""Bytes gathered for all connections together."""
+
+CONNECTIONS_MOST = 800
+"""Beyond so many the one that has kept us waiting longest is closed for each new one. Below the
+1024 files that a process may usually have open."""
+
+LINE_MOST = 1024
+"""Bytes of the line before a chunk."""
+
+CHUNKS_MOST = 10_000
+"""Chunks of one body."""
+
+LINGER_SECONDS = 2.0
+LINGERING_MOST = 200
+DRAINED_MOST = 256 * 1024
+"""For how many seconds, how many, and for how many more bytes closed connections are kept until the
+other side has read its answer (RFC 9112 section 9.6)."""
+
+_SIZE = re.compile(rb"([0-9a-fA-F]{1,15})[ \t]*(?:;.*)?\Z", re.DOTALL)
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,18})[ \t]*(?=\r\n)", re.IGNORECASE)
+_CHUNKED = re.compile(rb"\r\ntransfer-encoding:[^\r]*chunked", re.IGNORECASE)
+_CONTINUE = re.compile(rb"\r\nexpect:[ \t]*100-continue", re.IGNORECASE)
+
+_GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
+_TOO_LATE, _TOO_LARGE, _TOO_MUCH, _FULL = (
+    f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".encode()
+    for status in (
+        "408 Request Timeout",
+        "413 Content Too Large",
+        "431 Request Header Fields Too Large",
+        "503 Service Unavailable",
+    )
+)
+
+
+@dataclass(slots=True)
+class Gathered:
+    """What a connection has sent of its next request. `ends` is how many bytes a request of known
+    length has, once its head is there. Of one in chunks `at` is where the next chunk begins, and
+    the `chunks` before it hold `chunked` bytes. `unread`: it is too large, and the rest of it is
+    not read; `hopeless`: the application could not even refuse it without waiting for more."""
+
+    deadline: float
+    data: bytearray = field(default_factory=bytearray)
+    ends: int | None = None
+    at: int | None = None
+    body_at: int = 0
+    chunks: int = 0
+    chunked: int = 0
+    unread: bool = False
+    hopeless: bool = False
+
+    def whole(self, most_body: int) -> bool:
+        """Whether the request is all there, or so large that it will be refused unread."""
+        if self.ends is None and self.at is None and not self._read_head(most_body):
+            return False
+        if self.ends is not None:
+            return len(self.data) >= self.ends
+        if self._skip_chunks():
+            return True
+        if self.hopeless:
+            return False
+        if len(self.data) - self.body_at <= most_body + SPARE:
+            return False
+        # All framing and little body: the application would wait for the rest.
+        self.hopeless = self.chunked + len(self.data) - (self.at or 0) - LINE_MOST <= most_body
+        self.unread = True
+        return not self.hopeless
+
+    def wants_to_be_asked(self) -> bool:
+        """Whether the client waits for a word before it sends the body."""
+        return bool(_CONTINUE.search(self.data, 0, self.body_at))
+
+    def _read_head(self, most_body: int) -> bool:
+        end = self.data.find(b"\r\n\r\n")
+        if end < 0:
+            return False
+        self.body_at = end + 4
+        head = bytes(self.data[: end + 2])
+        if _CHUNKED.search(head):
+            self.at = self.body_at
+            return True
+        length = _LENGTH.search(head)
+        body = int(length[1]) if length else 0
+        self.unread = body > most_body + SPARE
+        self.ends = self.body_at + (0 if self.unread else body)
+        return True
+
+    def _skip_chunks(self) -> bool:
+        """Walk on over the chunks that are there; whether the last one is. What is no chunk is for
+        gunicorn to refuse."""
+        at = self.at or 0
+        while (line_end := self.data.find(b"\r\n", at, at + LINE_MOST)) >= 0:
+            size = _SIZE.match(self.data, at, line_end)
+            if size is None:
+                return True
+            if int(size[1], 16) == 0:
+                # trailers, and the empty line after them
+                return self.data.find(b"\r\n\r\n", line_end) >= 0
+            after = line_end + 2 + int(size[1], 16) + 2
+            if after > len(self.data):
+                return False
+            self.chunked += int(size[1], 16)
+            self.chunks += 1
+            self.at = at = after
+            if self.chunks > CHUNKS_MOST:
+                self.hopeless = True
+                return False
+        self.hopeless = len(self.data) - at > LINE_MOST
+        return False
+
+
+class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
+    """A connection that is closed without making the loop wait for the other side."""
+
+    unread = False
+    drained = 0
+
+    def __init__(self, *args: Any, linger: Callable[[Any], None]) -> None:
+        super().__init__(*args)
+        self._linger = linger
+
+    def close(self, graceful: bool = False) -> None:
+        if graceful:
+            self._linger(self)
+        else:
+            super().close()
+
+
+class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
+    """Gathers requests in its loop and gives whole ones to its threads."""
+
+    most_body = 1 << 20
+    """Bytes of the largest body that the application takes."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._gathering: dict[Any, Gathered] = {}  # by connection, the oldest first
+        self._held = 0
+        self._lingering: dict[Any, float] = {}
+
+    # --- instead of gunicorn's own
+
+    def enqueue_req(self, conn: Any) -> None:
+        """A connection has something to say, or may have: gather what it says."""
+        early = b""
+        if conn.parser is None:
+            _give_up_when_stalled(conn.sock)
+        else:
+            early = conn.parser.unreader.take_buffered()
+        conn.sock.setblocking(False)
+        gathered = Gathered(time.monotonic() + WHOLE_WITHIN, bytearray(early))
+        if not self.alive:
+            gathered.deadline = min(gathered.deadline, time.monotonic() + 2.0)
+        self._gathering[conn] = gathered
+        self._held += len(early)
+        if self._ready(conn, gathered):
+            return
+        self._read_on(conn)  # mostly it is all there already
+        if conn in self._gathering:
+            self.poller.register(conn.sock, selectors.EVENT_READ, lambda _: self._read_on(conn))
+
+    def accept(self, listener: Any) -> None:
+        """Take a new connection; for it another goes where there are too many."""
+        if self.nr_conns >= CONNECTIONS_MOST:
+            self._make_room()
+        try:
+            sock, address = listener.accept()
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.ECONNABORTED, errno.EMFILE, errno.ENFILE):
+                raise
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                self._make_room()
+            return
+        self.nr_conns += 1
+        self.enqueue_req(
+            Connection(self.cfg, sock, address, listener.getsockname(), linger=self._linger)
+        )
+
+    def murder_pending(self) -> None:
+        """Give up on those who take too long."""
+        now = time.monotonic()
+        for conn in [conn for conn, until in self._lingering.items() if until < now]:
+            self._end(conn)
+        for conn, gathered in list(self._gathering.items()):
+            if gathered.deadline > now:
+                if self.alive:
+                    break  # those behind it came later
+                continue
+            self._drop(conn, _TOO_LATE if gathered.data else b"")
+
+    def _cap_keepalive(self, deadline: float) -> None:
+        super()._cap_keepalive(deadline)
+        for gathered in self._gathering.values():
+            gathered.deadline = min(gathered.deadline, deadline)
+
+    def _keepalive_after(self, conn: Any, keepalive: Any) -> bool:
+        # gunicorn would wait for the rest of a body that nobody wants
+        return not conn.unread and bool(super()._keepalive_after(conn, keepalive))
+
+    # --- closing
+
+    def _linger(self, conn: Any) -> None:
+        """Say that nothing more comes, and close once the other side has taken what came."""
+        try:
+            conn.sock.shutdown(socket.SHUT_WR)
+            conn.sock.setblocking(False)
+            self.poller.register(conn.sock, selectors.EVENT_READ, lambda _: self._drain(conn))
+        except (OSError, ValueError, KeyError):
+            conn.close()
+            return
+        self._lingering[conn] = time.monotonic() + LINGER_SECONDS
+        if len(self._lingering) > LINGERING_MOST:
+            self._end(next(iter(self._lingering)))
+
+    def _drain(self, conn: Any) -> None:
+        if conn not in self._lingering:
+            return
+        try:
+            got = len(conn.sock.recv(1 << 16))
+        except BlockingIOError:
+            return
+        except OSError:
+            got = 0  # it is gone, which is what was waited for
+        conn.drained += got
+        if got == 0 or conn.drained > DRAINED_MOST:
+            self._end(conn)
+
+    def _end(self, conn: Any) -> None:
+        del self._lingering[conn]
+        with suppress(OSError, KeyError, ValueError):
+            self.poller.unregister(conn.sock)
+        conn.close()
+
+    # --- gathering
+
+    def _read_on(self, conn: Any) -> None:
+        gathered = self._gathering.get(conn)
+        if gathered is None:
+            return  # it went in the same turn of the loop
+        try:
+            data = conn.sock.recv(1 << 16)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._drop(conn)
+            return
+        gathered.data += data
+        self._held += len(data)
+        if self._ready(conn, gathered):
+            return
+        if gathered.body_at == 0 and len(gathered.data) > HEAD_MOST:
+            self._drop(conn, _TOO_MUCH)
+        elif gathered.hopeless:
+            self._drop(conn, _TOO_LARGE)
+        elif self._held > ALL_MOST:
+            self._drop(next(iter(self._gathering)), _FULL)
+
+    def _ready(self, conn: Any, gathered: Gathered) -> bool:
+        """Hand a whole request to a thread; whether it was one."""
+        had_head = gathered.body_at > 0
+        if not gathered.data or not gathered.whole(self.most_body):
+            if gathered.body_at > 0 and not had_head and gathered.wants_to_be_asked():
+                with suppress(OSError):
+                    conn.sock.send(_GO_ON)
+            return False
+        self._forget(conn)
+        conn.sock.setblocking(True)
+        if conn.parser is None:
+            conn.parser = http.get_parser(self.cfg, conn.sock, conn.client)
+            conn.initialized = conn.data_ready = True
+        conn.parser.unreader.unread(bytes(gathered.data))
+        conn.unread = gathered.unread
+        super().enqueue_req(conn)
+        return True
+
+    def _make_room(self) -> None:
+        """Close the connection that has kept us waiting longest: one that idles after an answer, or
+        one that has not said all."""
+        if self.keepalived_conns:
+            conn = self.keepalived_conns.popleft()
+            with suppress(OSError, KeyError, ValueError):
+                self.poller.unregister(conn.sock)
+            self.nr_conns -= 1
+            conn.close()
+        elif self._gathering:
+            self._drop(next(iter(self._gathering)), _FULL)
+
+    def _forget(self, conn: Any) -> None:
+        gathered = self._gathering.pop(conn)
+        self._held -= len(gathered.data)
+        with suppress(OSError, KeyError, ValueError):
+            self.poller.unregister(conn.sock)
+
+    def _drop(self, conn: Any, last_word: bytes = b"") -> None:
+        self._forget(conn)
+        self.nr_conns -= 1
+        with suppress(OSError):
+            if last_word:
+                conn.sock.send(last_word)
+        conn.close(graceful=bool(last_word))
+
+
+def _give_up_when_stalled(sock: socket.socket) -> None:
+    """Bound every single wait of a thread for this client, in the kernel: gunicorn itself waits
+    without an end."""
+    with suppress(OSError):
+        seconds = struct.pack("ll", STALLED_AFTER, 0)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, seconds)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, seconds)
