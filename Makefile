@@ -1,7 +1,8 @@
 # make demo: the whole system on this machine.  make test: every test.  Both install what they need.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
-JOBS ?= 2
+# Most tests wait for processes most of the time, so four share two cores well
+JOBS ?= 4
 
 GET_VENV = if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
   then apt-get update -qq && apt-get install -y -qq python3-venv; \
@@ -30,7 +31,7 @@ demo: .venv/installed  ## Run the whole system here and send it every sample eve
 test: .venv/installed lint types  ## Lint, type-check, and run every test
 	$(BIN)/connector mappings check
 	$(BIN)/connector mappings test
-	$(BIN)/pytest --numprocesses $(JOBS) -rs $(ARGS)
+	$(BIN)/pytest --numprocesses $(JOBS) --dist worksteal -rs $(ARGS)
 
 test-targets: .venv/installed  ## Run the whole system against real servers; needs node 20 and npm
 	CONNECTOR_TEST_SERVERS=all $(BIN)/pytest -vv -rs --durations 5 tests/servers $(ARGS)
