@@ -343,7 +343,7 @@ class Meter:
             self._count("connector_deliveries_total", *labels, count=count)
 
     def _called(self, target: str, line: str) -> None:
-        _, _, _, _, status, seconds, _, _ = json.loads(line)
+        _, _, _, _, status, seconds, *_ = json.loads(line)
         self._count("connector_calls_total", target, f"{status // 100}xx" if status else "none")
         self._histograms["connector_call_seconds"].labels(target).observe(seconds)
 

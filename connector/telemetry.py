@@ -113,7 +113,7 @@ class Telemetry:
 
     def _tell_call(self, release: Release, line: str) -> None:
         about = _about(release)
-        _, at, method, _, status, seconds, meaning, _ = json.loads(line)
+        _, at, method, _, status, seconds, meaning, *_ = json.loads(line)
         call = {"call": release.delivered.calls, "method": method, "status": status}
         log.debug("called", extra=about | call | {"seconds": seconds, "meaning": meaning})
         if self._tracer and "event" in about:

@@ -5,7 +5,6 @@ may say no."""
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import socket
@@ -209,9 +208,9 @@ def platform(tmp_path: Path, tls: Tls, fake_crm: FakeCrm) -> Platform:
 
 
 def end(process: subprocess.Popen[bytes], lifeline: Lifeline) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    """Through honcho, which gives each dyno a session of its own and kills what will not end."""
+    process.terminate()
+    process.wait(timeout=30)
     lifeline.cut()
 
 
