@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import click
 
@@ -29,6 +30,9 @@ from connector.tokens import RedisTokens
 from connector.verbs import COULD_NOT_RUN, FOUND_WRONG, configuration, fail, open_redis
 from connector.workbench import Workbench, surroundings
 from connector.yamltext import load_text
+
+if TYPE_CHECKING:
+    from connector.checkup.trail import Trail
 
 as_json = click.option("--json", "json_", is_flag=True, help="Print JSON for programs.")
 
@@ -61,6 +65,7 @@ def check_verb(name: str, resource: str | None, file: Path | None, yes: bool, js
     from connector.checkup.lab import Lab
     from connector.checkup.run import run
     from connector.checkup.samples import gather, given, resource_of
+    from connector.checkup.trail import Earlier
 
     config = configuration()
     target = _target(config, name)
@@ -75,11 +80,20 @@ def check_verb(name: str, resource: str | None, file: Path | None, yes: bool, js
     if not sample.fields:
         fail(f"nothing maps to {chosen!r}: say which fields a scratch record has, with --fields")
     tokens = _tokens(config, target)
-    lab = Lab(target, chosen, sample.fields, sample.id_kind, sample.free_text, tokens)
-    if not yes:
-        _ask(target, chosen, len(sample.references))
-    with _ended_by_sigterm():
-        report = run(lab, (lambda finding: None) if json_ else _say_progress)
+    folder = (config.spool.parent if config.spool else config.path.parent / "var") / "checks"
+    with Earlier(folder, name) as earlier, _ended_by_sigterm():
+        if not yes:
+            _ask(target, chosen, len(sample.references), len({t.id for t in earlier.traces}))
+        lab = Lab(
+            target,
+            chosen,
+            sample.fields,
+            sample.id_kind,
+            sample.free_text,
+            tokens,
+            trail=_trail(folder, name),
+        )
+        report = run(lab, (lambda finding: None) if json_ else _say_progress, earlier)
     if json_:
         print_json(report.to_json())
     else:
@@ -89,7 +103,7 @@ def check_verb(name: str, resource: str | None, file: Path | None, yes: bool, js
     sys.exit(0 if report.suits and not report.stopped else FOUND_WRONG)
 
 
-def _ask(target: TargetConfig, resource: str, references: int) -> None:
+def _ask(target: TargetConfig, resource: str, references: int, earlier: int) -> None:
     """Says what will be done. Ends the process where nobody agrees, or nobody is there to."""
     said = (
         f"About twenty scratch records of {resource} will be created in {target.base_url}, one"
@@ -98,6 +112,8 @@ def _ask(target: TargetConfig, resource: str, references: int) -> None:
     )
     if references:
         said += f" {references} fields that refer to other records are left out."
+    if earlier:
+        said += f" {earlier} that a run before this one left behind are taken away first."
     err.print(said)
     try:
         agreed = click.confirm("Go on?", err=True)
@@ -105,6 +121,20 @@ def _ask(target: TargetConfig, resource: str, references: int) -> None:
         fail("nobody is there to agree: say --yes")
     if not agreed:
         fail("nothing was done")
+
+
+def _trail(folder: Path, target: str) -> Trail | None:
+    """Where scratch records are written down; None, with a word, where nothing can be written."""
+    from connector.checkup.trail import Trail
+
+    try:
+        return Trail(folder, target)
+    except OSError as error:
+        complain(
+            f"{folder} cannot be written to ({error.strerror}): should this run be killed, look in "
+            "the CRM for ids that begin with connector-check"
+        )
+        return None
 
 
 @contextmanager
@@ -143,6 +173,8 @@ def _say_progress(finding: Finding) -> None:
 
 
 def _say_report(report: Report) -> None:
+    from connector.checkup.lab import STILL_SHOWN
+
     print_table(
         ["probe", "found, and what it means", "", "ms"],
         ((f.probe, _told(f), _VERDICTS[f.suits], round(f.seconds * 1000)) for f in report.findings),
@@ -153,6 +185,10 @@ def _say_report(report: Report) -> None:
     for left in report.left_behind:
         own = "" if left.crm_id is None else f" (the CRM's id: {left.crm_id})"
         complain(f"left behind: {left.resource} {left.id}{own}: {left.why}")
+    if any(left.why != STILL_SHOWN for left in report.left_behind):
+        complain(
+            "the next check of this target tries again; or delete them in the CRM by these ids"
+        )
     if lines := better(report):
         say("This would suit better:", "bold")
         say(lines.rstrip())

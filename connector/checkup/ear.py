@@ -18,7 +18,8 @@ from connector.targets.http import Answer, Http, Request, Result
 _LONGEST_WAIT = 60.0  # seconds of a Retry-After that are waited for
 _TRIES = 4
 _HARMLESS = frozenset(
-    {"accept", "user-agent", "content-type", "content-length", "if-match", "idempotency-key"}
+    {"accept", "content-length", "content-type", "host", "idempotency-key", "if-match", "origin"}
+    | {"prefer", "referer", "user-agent", "x-http-method-override"}
 )
 
 

@@ -113,7 +113,7 @@ def _merged(advices: Iterable[Mapping[str, Json]]) -> dict[str, Json]:
     merged: dict[str, Json] = {}
     for advice in advices:
         for key, value in advice.items():
-            if key not in merged:
+            if key not in merged or key == "upsert":  # each is whole, and has those before it
                 merged[key] = value
             elif isinstance(value, list) and isinstance(merged[key], list):
                 merged[key] = [*merged[key], *(v for v in value if v not in merged[key])]

@@ -9,7 +9,7 @@ go on. Looking may use a `read:` that was found out and is not configured.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 from connector.checkup.ear import Ear
 from connector.checkup.finding import Left
 from connector.checkup.scratch import IdKind, Ledger, new_id
+from connector.checkup.trail import Trace, Trail
 from connector.config.model import WHOLE, Call, ResourceConfig, TargetConfig
 from connector.model import Delivery, Json, Name, Outcome
 from connector.targets import extract, lookup
@@ -31,7 +32,10 @@ FIND_WITHIN = 30.0
 """Seconds that a search is waited for."""
 
 
+STILL_SHOWN = "the CRM says that it is deleted and still shows it"
+
 _LATE = 1.5  # seconds
+_WAITS = (0.3, 0.7, 1.5)  # seconds before a create is tried again
 _UNLINKED: list[Link] = [None]
 
 
@@ -61,6 +65,7 @@ class Lab:
         free_text: str | None = None,
         tokens: TokenStore | None = None,
         find_within: float = FIND_WITHIN,
+        trail: Trail | None = None,
     ) -> None:
         self.name = resource
         self.fields = fields
@@ -69,7 +74,8 @@ class Lab:
         self.find_within = find_within
         self.configured = config.resource(resource)
         self.http = Ear(config.rate_limit)
-        self.ledger = Ledger()
+        self.trail = trail
+        self.ledger = Ledger(self._note, self._gone)
         self.main: str | None = None
         """The scratch record that stays for several probes; None where there is none."""
         self.kept: Mapping[str, Json] = {}
@@ -104,6 +110,21 @@ class Lab:
         self._target = self._with(self._target, changes)
         self._looking = self._with(self._looking, changes)
 
+    def adapt_headers(self, headers: Mapping[str, str]) -> None:
+        """From now on every call carries these headers, too."""
+        self._target, self._looking = (
+            Target(replace(t.config, headers={**t.config.headers, **headers}), self._tokens)
+            for t in (self._target, self._looking)
+        )
+
+    def as_now(self) -> tuple[Target, Target]:
+        """How calls are made now, for `put_back`."""
+        return self._target, self._looking
+
+    def put_back(self, state: tuple[Target, Target]) -> None:
+        """Forgets what was adapted since then."""
+        self._target, self._looking = state
+
     def read_by(self, call: Call) -> None:
         """From now on records are looked at with this call."""
         self._looking = self._with(self._looking, {"read": call})
@@ -118,7 +139,20 @@ class Lab:
 
     def masked(self, text: str) -> str:
         """A text that may be shown."""
-        return Mask({*secrets_of(self.config), *self.http.secrets}).text(text)
+        return self._mask().text(text)
+
+    def masked_json(self, data: Mapping[str, Json]) -> dict[str, Json]:
+        """Data that may be shown."""
+        return {key: self._mask().json(value) for key, value in data.items()}
+
+    def _mask(self) -> Mask:
+        return Mask({*secrets_of(self.config), *self.http.secrets})
+
+    def of(self, resource: str) -> Lab:
+        """A lab for another resource, to take records away; its calls are heard here."""
+        other = Lab(self.config, resource, {}, "text", tokens=self._tokens)
+        other.http = self.http
+        return other
 
     def said(self, judgement: Judgement) -> str:
         """What was answered, in a few words."""
@@ -180,7 +214,22 @@ class Lab:
             self.ledger.answered(scratch_id)
         if judgement.meaning == "done":
             self.ledger.made(scratch_id, talk.link)
+        elif judgement.definite and judgement.status is not None and judgement.status < 500:
+            self.ledger.refused(scratch_id)
         return judgement
+
+    def create_patiently(self, scratch_id: str) -> Judgement:
+        """As `create`, but an outage or a fault that passes is waited out: what such a call may
+        have written is taken away before it is made again."""
+        for wait in _WAITS:
+            judgement = self.create(scratch_id)
+            if judgement.meaning not in ("not_now", "fault"):
+                return judgement
+            time.sleep(wait)
+            written = judgement.unknown or judgement.meaning == "fault"
+            if written and list(self.remove(scratch_id)):
+                return judgement
+        return self.create(scratch_id)
 
     def update(
         self,
@@ -213,6 +262,22 @@ class Lab:
         if outcome.link is not None:
             self.ledger.exists(scratch_id, outcome.link)
         return outcome
+
+    def deliver_together(self, scratch_ids: Sequence[str]) -> list[Outcome | None]:
+        """Deliveries of new records that wait for each other, as workers gather them."""
+        orders = []
+        for scratch_id in scratch_ids:
+            self.ledger.may_exist(scratch_id)
+            name = Name(self.config.name, self.name, scratch_id)
+            orders.append(
+                Delivery(name, "upsert", self.fields, frozenset(self.fields), None, False, 0)
+            )
+        outcomes = self._target.deliver_batch(orders, self.http, _nothing)
+        for scratch_id, outcome in zip(scratch_ids, outcomes, strict=True):
+            if outcome is not None and outcome.meaning == "done":
+                self.ledger.answered(scratch_id)
+                self.ledger.made(scratch_id, outcome.link)
+        return outcomes
 
     def delete(self, scratch_id: str) -> Judgement:
         """One call that deletes a row."""
@@ -289,11 +354,33 @@ class Lab:
     def scratch(self, scratch_id: str | None = None) -> str:
         """A new scratch row. Raises Skip where it is refused."""
         made = scratch_id or self.new_id()
-        judgement = self.create(made)
+        judgement = self.create_patiently(made)
         if judgement.meaning != "done":
             raise Skip(f"another scratch record is refused: {self.said(judgement)}")
         self.find_link(made)
         return made
+
+    def recall(self, scratch_id: str, link: Link) -> Left | None:
+        """Takes a row into the ledger that another run wrote down; what cannot be known is left.
+
+        The CRM may have given the id of a deleted row to another one since, so a link is believed
+        only where the row under it shows our id.
+        """
+        if self.resource.crm_id is None or self.resource.upsert.search is not None:
+            self.ledger.may_exist(scratch_id)
+            return None
+        if link is None:
+            return None  # a create that was never answered: nobody can look for it
+        row = lookup.view(self.talk(scratch_id, delivered=True, link=link))
+        if row is None:
+            return None
+        own = self.resource.external_id
+        if isinstance(row, Row) and own is not None:
+            if extract.find_text(own.read, row.record) == self.talk(scratch_id).external_id:
+                self.ledger.exists(scratch_id, link)
+            return None
+        why = "whether this row is still the scratch record cannot be seen: nothing was done"
+        return Left(self.name, scratch_id, link, why)
 
     def find_link(self, scratch_id: str) -> None:
         """Finds out the CRM's own id where the create did not tell it."""
@@ -322,8 +409,8 @@ class Lab:
         for link in linked or _UNLINKED:
             why = self._remove(scratch_id, link) or why
         if not why and not self.disappears(scratch_id):
-            why = "the CRM says that it is deleted and still shows it"
-        if not why:
+            why = STILL_SHOWN
+        if not why or self.ledger.never_was(scratch_id):
             self.ledger.gone(scratch_id)
             return
         for link in linked or _UNLINKED:
@@ -363,6 +450,14 @@ class Lab:
             if len(rows) >= max(known, 1) or time.monotonic() >= until:
                 return rows
             time.sleep(0.2)
+
+    def _note(self, scratch_id: str, link: Link) -> None:
+        if self.trail is not None:
+            self.trail.note(Trace(self.name, scratch_id, link))
+
+    def _gone(self, scratch_id: str) -> None:
+        if self.trail is not None:
+            self.trail.gone(self.name, scratch_id)
 
     def _patience(self) -> float:
         """Seconds that an index may need; reading by id needs none."""

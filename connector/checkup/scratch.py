@@ -26,23 +26,47 @@ PREFIX = "connector-check"
 class Ledger:
     """Scratch ids, each with the CRM's own ids of its rows as far as they were told."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        note: Callable[[str, Link], None] = lambda scratch_id, link: None,
+        crossed_out: Callable[[str], None] = lambda scratch_id: None,
+    ) -> None:
+        """`note` is told of every row before it can be there, and of its id once that is told;
+        `crossed_out` of every id that was seen to be gone."""
+        self._note, self._crossed_out = note, crossed_out
         self._rows: dict[str, set[Link]] = {}
         self._made: Counter[str] = Counter()
         self._unanswered: Counter[str] = Counter()
+        self._refused: Counter[str] = Counter()
+        self._tried: Counter[str] = Counter()
 
     def may_exist(self, scratch_id: str) -> None:
         """A call that creates a row of this id is about to be made."""
+        if scratch_id not in self._rows:
+            self._note(scratch_id, None)
         self._rows.setdefault(scratch_id, set())
         self._unanswered[scratch_id] += 1
+        self._tried[scratch_id] += 1
 
     def answered(self, scratch_id: str) -> None:
         """It was answered, whatever the answer."""
         self._unanswered[scratch_id] -= 1
 
+    def refused(self, scratch_id: str) -> None:
+        """A create of this id was refused, and not by an accident."""
+        self._refused[scratch_id] += 1
+
+    def never_was(self, scratch_id: str) -> bool:
+        """Whether every create of this id was refused, and nobody saw a row of it."""
+        seen = self._rows.get(scratch_id)
+        return self._refused[scratch_id] == self._tried[scratch_id] and not seen
+
     def exists(self, scratch_id: str, link: Link) -> None:
         """A row of this id was seen; `link` is the CRM's own id, None where it has none."""
-        self._rows.setdefault(scratch_id, set()).add(link)
+        rows = self._rows.setdefault(scratch_id, set())
+        if link is not None and link not in rows:
+            self._note(scratch_id, link)
+        rows.add(link)
 
     def made(self, scratch_id: str, link: Link) -> None:
         """A create of this id was answered 2xx."""
@@ -68,13 +92,17 @@ class Ledger:
 
     def gone(self, scratch_id: str) -> None:
         """The CRM was seen without any row of this id."""
+        self._crossed_out(scratch_id)
         self._rows.pop(scratch_id, None)
-        self._made.pop(scratch_id, None)
-        self._unanswered.pop(scratch_id, None)
+        for counter in (self._made, self._unanswered, self._refused, self._tried):
+            counter.pop(scratch_id, None)
 
     def open(self) -> list[str]:
         """The ids of which rows may be there."""
         return list(self._rows)
+
+
+INTERRUPTED = "the clearing up was interrupted"
 
 
 def sweep(ledger: Ledger, resource: str, remove: Callable[[str], Iterable[Left]]) -> list[Left]:
@@ -86,11 +114,17 @@ def sweep(ledger: Ledger, resource: str, remove: Callable[[str], Iterable[Left]]
             left += remove(waiting[-1])
             waiting.pop()
         except KeyboardInterrupt:
-            why = "the clearing up was interrupted"
             for each in waiting:
-                left += [Left(resource, each, link, why) for link in ledger.links(each) or [None]]
+                left += _unswept(ledger, resource, each, INTERRUPTED)
             break
+        except Exception as error:  # whatever it is, the other rows must go
+            left += _unswept(ledger, resource, waiting.pop(), repr(error))
     return left
+
+
+def _unswept(ledger: Ledger, resource: str, scratch_id: str, why: str) -> list[Left]:
+    links = ledger.links(scratch_id) or [None]
+    return [Left(resource, scratch_id, link, why) for link in links]
 
 
 def new_id(kind: IdKind) -> str:

@@ -8,15 +8,25 @@ why a search is slow or what an id must not hold.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from math import ceil
 
+from connector.checkup import shapes
 from connector.checkup.finding import Finding
 from connector.checkup.lab import Lab
-from connector.config.model import Call
+from connector.checkup.scratch import IdKind
+from connector.config.model import WHOLE, Call, Expression
+from connector.targets import extract
 from connector.targets.answers import Judgement
 from connector.targets.conversation import Row
+
+NOBODY: Mapping[IdKind, str] = {
+    "text": "connector-check-nobody",
+    "digits": "1899999999",
+    "uuid": "00000000-0000-4000-8000-000000000000",
+}
+"""An id that nobody has, like those of the resource."""
 
 _SPECIAL = "*|!'\"()~%_"
 _MANY = 20  # hits; as many as a first page
@@ -68,6 +78,31 @@ def _never_found(lab: Lab, scratch_id: str, seconds: float) -> Finding:
     return Finding("search", found, meaning, False)
 
 
+# --- where the hits are
+
+
+def place_of_hits(lab: Lab) -> Iterator[Finding]:
+    """Whether `found:` is where the hits are, as far as an answer without any shows it."""
+    search = lab.resource.upsert.search
+    if search is None:
+        return
+    judgement = lab.talk(NOBODY[lab.id_kind]).ask("search", search)
+    if judgement.meaning != "done" or judgement.data is None:
+        return
+    if isinstance(extract.find(search.found or WHOLE, judgement.data), list):
+        return
+    found = f"`found: {(search.found or WHOLE).text}` is no list in what a search answers"
+    meaning = "no hit is ever seen: the target would pause before its first create"
+    place = shapes.list_in(judgement.data)
+    if place is None:
+        yield Finding("search.found", found, meaning, False)
+        return
+    better = replace(lab.resource.upsert, search=replace(search, found=Expression(place)))
+    lab.adapt(upsert=better)
+    advice = {"upsert": shapes.as_configured(better)}
+    yield Finding("search.found", f"{found}; `{place}` is", meaning, False, advice)
+
+
 # --- equality
 
 
@@ -92,9 +127,7 @@ def equality(lab: Lab) -> Iterator[Finding]:
 
 
 def _nobody(lab: Lab) -> Finding:
-    hits = lab.hits(
-        lab.talk("connector-check-nobody" if lab.id_kind == "text" else "1899999999").external_id
-    )
+    hits = lab.hits(lab.talk(NOBODY[lab.id_kind]).external_id)
     if isinstance(hits, Judgement):
         said = lab.said(hits)
         return Finding("search.nobody", f"an id that nobody has: {said}", "counts as none", None)

@@ -9,8 +9,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 
-from connector.checkup.finding import Finding
+from connector.checkup import shapes
+from connector.checkup.finding import Finding, Scope
 from connector.checkup.lab import Lab, Stop
 from connector.checkup.scratch import IdKind
 from connector.config.model import WHOLE, Call, Expression
@@ -19,6 +21,7 @@ from connector.targets import extract
 from connector.targets.answers import Judgement
 from connector.targets.conversation import Link, Row
 from connector.targets.http import Answer, Failure
+from connector.targets.template import text
 
 _ONE_CALL = frozenset({"put", "patch", "post"})
 _OTHER_KINDS: Mapping[IdKind, tuple[IdKind, ...]] = {
@@ -27,6 +30,7 @@ _OTHER_KINDS: Mapping[IdKind, tuple[IdKind, ...]] = {
     "uuid": (),
 }
 _SHOWN = 60
+_NOT_LONG = 3.0  # seconds that a search is waited for which cannot find anything
 
 
 # --- create
@@ -35,6 +39,11 @@ _SHOWN = 60
 def create(lab: Lab) -> Iterator[Finding]:
     """Creates the scratch record. Raises Stop where the CRM takes none."""
     judgement, scratch_id, kind = _created(lab)
+    if judgement.meaning == "refused":
+        other = _created_otherwise(lab, scratch_id, judgement)
+        if other is not None:
+            judgement, finding = other
+            yield finding
     if judgement.meaning != "done":
         yield _refused(lab, judgement, scratch_id)
         raise Stop(f"no scratch record could be created: {lab.said(judgement)}")
@@ -49,14 +58,33 @@ def create(lab: Lab) -> Iterator[Finding]:
         )
         lab.id_kind = kind
     yield _id_in_answer(lab, judgement)
-    if lab.can_look and not lab.appears(scratch_id):
+    if lab.can_look and not lab.appears(scratch_id) and lab.look(scratch_id) is None:
         yield _wrote_nothing(lab, judgement)
+
+
+def _created_otherwise(
+    lab: Lab, scratch_id: str, refused: Judgement
+) -> tuple[Judgement, Finding] | None:
+    """The create in another form, where the CRM takes one; from then on all calls have it."""
+    before = lab.as_now()
+    for guess in shapes.bodies(lab, refused):
+        lab.adapt(**guess.changes)
+        if guess.headers:
+            lab.adapt_headers(guess.headers)
+        judgement = lab.create(scratch_id)
+        if judgement.meaning == "done":
+            found = f"{lab.said(refused)}; {guess.what} is taken"
+            meaning = "every record would be refused as it is configured"
+            scope: Scope = "target" if guess.headers else "resource"
+            return judgement, Finding("create.form", found, meaning, False, guess.advice, scope)
+        lab.put_back(before)
+    return None
 
 
 def _created(lab: Lab) -> tuple[Judgement, str, IdKind]:
     """The create, with an id of another kind where one like the mapping's is refused."""
     scratch_id = lab.new_id()
-    first = lab.create(scratch_id)
+    first = lab.create_patiently(scratch_id)
     if first.meaning != "refused" or lab.resource.id_format != "any":
         return first, scratch_id, lab.id_kind
     wanted = lab.id_kind
@@ -97,7 +125,7 @@ def _id_in_answer(lab: Lab, judgement: Judgement) -> Finding:
         meaning = "the body is no JSON: is this the API?"
         return Finding("create", f"{found}, no JSON", meaning, False)
     if resource.crm_id is None:
-        own = _own_id(judgement.data, lab.main or "")
+        own = shapes.id_in(judgement.data, resource.name, lab.main or "")
         if own is None:
             return Finding("create", found, "the external id is the CRM's id", True)
         place, value = own
@@ -105,20 +133,19 @@ def _id_in_answer(lab: Lab, judgement: Judgement) -> Finding:
         return Finding("create", f"{found}, with `{place}` {value}", meaning, None)
     if extract.find_id(resource.crm_id, judgement.data) is not None:
         return Finding("create", f"{found}, with the CRM's id", "the link is kept at once", True)
+    if elsewhere := shapes.id_in(judgement.data, resource.name, lab.main or ""):
+        place, value = elsewhere
+        lab.adapt(crm_id=Expression(place))
+        lab.ledger.exists(lab.main or "", value)
+        found = f"{found}, without an id under `crm_id:`, but with `{place}` {value}"
+        meaning = "without the right place each new record must be searched for"
+        return Finding("create", found, meaning, False, {"crm_id": place})
     if resource.upsert.search is not None:
         meaning = "the CRM's id is searched for after each create"
         lab.find_link(lab.main or "")
         return Finding("create", f"{found}, without an id under `crm_id:`", meaning, True)
     meaning = "without a search nobody ever learns the CRM's id: is `crm_id:` right?"
     return Finding("create", f"{found}, without an id under `crm_id:`", meaning, False)
-
-
-def _own_id(data: Json, scratch_id: str) -> tuple[str, Json] | None:
-    for place in ("id", "_id", "data.id", "data.attributes.id"):
-        value = extract.find_id(Expression(place), data)
-        if value is not None and str(value) != scratch_id:
-            return place, value
-    return None
 
 
 def _wrote_nothing(lab: Lab, judgement: Judgement) -> Finding:
@@ -133,10 +160,8 @@ def _wrote_nothing(lab: Lab, judgement: Judgement) -> Finding:
 
 def _with_create(lab: Lab) -> dict[str, Json]:
     """The upsert as it is, and a call that creates records never delivered."""
-    upsert = lab.configured.upsert
-    path = upsert.call.path if upsert.call else ""
     create = {"method": "POST", "path": "/{resource}"}
-    return {"upsert": {"strategy": upsert.strategy, "path": path, "create": create}}
+    return {"upsert": {**shapes.as_configured(lab.configured.upsert), "create": create}}
 
 
 # --- reading back
@@ -146,11 +171,10 @@ def read(lab: Lab) -> Iterator[Finding]:
     """Whether a record can be looked at; a `read:` that would work is found out."""
     if lab.resource.read is not None:
         row = lab.look(lab.main or "")
-        if isinstance(row, Row):
+        if isinstance(row, Row) and (not lab.fields or _shows_a_field(lab, row.record)):
             yield Finding("read", "the record can be read", "what is written can be seen", True)
         else:
-            said = lab.said(row) if row else "nothing is found"
-            yield Finding("read", said, "is `read:` right?", False)
+            yield _read_otherwise(lab, row)
         return
     found = _read_that_works(lab)
     if isinstance(found, Judgement):
@@ -167,6 +191,29 @@ def read(lab: Lab) -> Iterator[Finding]:
     advice = {"read": {"path": call.path, **({} if place == "@" else {"record": place})}}
     text = f"no `read:` is configured; GET {call.path} works"
     yield Finding("read", text, meaning, None, advice)
+
+
+def _read_otherwise(lab: Lab, row: Row | Judgement | None) -> Finding:
+    """A `read:` that does not show the record: is it elsewhere in the answer, or in a hit?"""
+    said = "nothing is found"
+    if isinstance(row, Row):
+        said = "none of the record's fields is in what is read"
+    elif row is not None:
+        said = lab.said(row)
+    call, answered = lab.resource.read, lab.http.answers()[-1:]
+    if call is not None and answered and answered[0].status < 300:
+        place = shapes.record_in(answered[0].data, lambda record: _shows_a_field(lab, record))
+        if place is not None:
+            lab.adapt(read=replace(call, record=Expression(place)))
+            advice = {"read": {"path": call.path, **({} if place == "@" else {"record": place})}}
+            found = f"{said}; the record is in `{place}`"
+            return Finding("read", found, "policies and `verify` see nothing", False, advice)
+    hits = lab.rows(lab.main or "")
+    if isinstance(hits, tuple) and hits:
+        lab.adapt(read=None)
+        meaning = "the search shows the record; without `read:` its hits serve"
+        return Finding("read", said, meaning, False, {"read": None})
+    return Finding("read", said, "is `read:` right?", False)
 
 
 def _not_there(lab: Lab, judgement: Judgement) -> Finding:
@@ -187,20 +234,17 @@ def _read_that_works(lab: Lab) -> tuple[Call, str] | Judgement | None:
     path = lab.talk("-").update_call.path
     if "{external_id}" not in path and "{crm_id}" not in path:
         return None
-    for place in ("@", "data", "data.attributes", "result"):
-        call = Call("GET", path, record=Expression(place))
-        talk = lab.talk(lab.main or "", delivered=True)
-        if not talk.can_name(call):
-            return None
-        judgement = talk.ask("read", call)
-        if judgement.meaning == "gone" and lab.resource.upsert.search is None:
-            return judgement
-        if judgement.meaning != "done":
-            return None
-        record = extract.find(call.record or WHOLE, judgement.data)
-        if isinstance(record, dict) and _shows_a_field(lab, record):
-            return call, place
-    return None
+    call = Call("GET", path, record=WHOLE)
+    talk = lab.talk(lab.main or "", delivered=True)
+    if not talk.can_name(call):
+        return None
+    judgement = talk.ask("read", call)
+    if judgement.meaning == "gone" and lab.resource.upsert.search is None:
+        return judgement
+    if judgement.meaning != "done":
+        return None
+    place = shapes.record_in(judgement.data, lambda record: _shows_a_field(lab, record))
+    return None if place is None else (replace(call, record=Expression(place)), place)
 
 
 def _shows_a_field(lab: Lab, record: Json) -> bool:
@@ -216,10 +260,10 @@ def read_back(lab: Lab) -> Iterator[Finding]:
     if not isinstance(row, Row):
         return
     own = lab.resource.external_id
-    if own is not None and extract.find(own.read, row.record) is None:
-        found = f"a record that is looked at has nothing in {lab.resource.external_id_field}"
+    if own is not None and (wrong := _wrong_id(lab, extract.find(own.read, row.record))):
         meaning = "hits of a search are compared by it: none would ever be equal"
-        yield Finding("external_id", found, meaning, False)
+        yield Finding("external_id", wrong, meaning, False)
+        lab.find_within = min(lab.find_within, _NOT_LONG)
     lab.kept = {name: v for name, v in lab.fields.items() if lab.kept_as(row, name, v)}
     lost = [_lost(lab, row, name) for name in sorted(lab.fields.keys() - lab.kept.keys())]
     if not lost:
@@ -232,6 +276,18 @@ def read_back(lab: Lab) -> Iterator[Finding]:
         "read" in lab.configured.verify,
         _verify(lab, "read"),
     )
+
+
+def _wrong_id(lab: Lab, held: Json) -> str:
+    """What is wrong with the external id that a row shows; empty where nothing is."""
+    field = lab.resource.external_id_field
+    sent = lab.talk(lab.main or "").external_id
+    if held is None:
+        return f"a record that is looked at has nothing in {field}"
+    values = held if isinstance(held, list) else [held]
+    if any(text(value) == sent for value in values):
+        return ""
+    return f"{field} does not keep our id: sent {sent!r}, holds {_shown(held)}"
 
 
 def _lost(lab: Lab, row: Row, name: str) -> str:
@@ -258,6 +314,7 @@ def update(lab: Lab) -> Iterator[Finding]:
     if field is None:
         return
     name, value = field
+    before = _held(lab, name)
     judgement = lab.update(lab.main or "", {name: value})
     if judgement.meaning != "done" and lab.configured.etag is None and _wants_etag(lab, judgement):
         yield Finding(
@@ -268,15 +325,29 @@ def update(lab: Lab) -> Iterator[Finding]:
             {"etag": "header"},
         )
         judgement = lab.update(lab.main or "", {name: value})
+    if judgement.meaning == "refused":
+        other = _updated_otherwise(lab, {name: value}, judgement)
+        if other is not None:
+            judgement, finding = other
+            yield finding
     if judgement.meaning != "done":
         lab.updates = False
         meaning = "so is every update; what changes a record was not probed"
         yield Finding("update", lab.said(judgement), meaning, False)
         return
     yield Finding("update", lab.said(judgement), "one field was changed", True)
+    yield from _kept(lab, name, value, before)
+    yield from _alone(lab, name)
+
+
+def _kept(lab: Lab, name: str, value: Json, before: Json) -> Iterator[Finding]:
+    """Whether the new value is there, and every other as it was."""
     if not lab.can_look:
         return
-    changed, row = lab.seen(lab.main or "", lambda row: lab.kept_as(row, name, value))
+    changed, row = lab.seen(
+        lab.main or "",
+        lambda row: lab.kept_as(row, name, value) or lab.holds(row, name) != before,
+    )
     if not changed:
         found = f"the new value of {name} is not there afterwards"
         yield Finding("update.kept", found, "updates are answered 2xx and lost", False)
@@ -284,9 +355,49 @@ def update(lab: Lab) -> Iterator[Finding]:
         yield from _others_kept(lab, row, name)
 
 
+def _held(lab: Lab, name: str) -> Json:
+    """What the scratch record's field holds now, where that can be seen."""
+    row = lab.look(lab.main or "")
+    return lab.holds(row, name) if isinstance(row, Row) else None
+
+
+def _updated_otherwise(
+    lab: Lab, values: Mapping[str, Json], refused: Judgement
+) -> tuple[Judgement, Finding] | None:
+    """The update by another method or with all fields, where the CRM takes one."""
+    before = lab.as_now()
+    for guess in shapes.changes(lab, refused):
+        lab.adapt(**guess.changes)
+        judgement = lab.update(lab.main or "", values)
+        if judgement.meaning == "done":
+            found = f"{lab.said(refused)}; {guess.what}: taken"
+            meaning = "every update would be refused as it is configured"
+            return judgement, Finding("update.form", found, meaning, False, guess.advice)
+        lab.put_back(before)
+    return None
+
+
+def _alone(lab: Lab, changed: str) -> Iterator[Finding]:
+    """Another field by itself: some want the same one in every write."""
+    other = next((name for name in lab.fields if name != changed), None)
+    if other is None or lab.resource.send == "all":
+        return
+    judgement = lab.update(lab.main or "", {other: lab.fields[other]})
+    if judgement.meaning != "refused":
+        return
+    before = lab.as_now()
+    lab.adapt(send="all")
+    if lab.update(lab.main or "", {other: lab.fields[other]}).meaning != "done":
+        lab.put_back(before)
+        return
+    found = f"{other} by itself: {lab.said(judgement)}; with all fields it is taken"
+    meaning = "a field that is required is required in every write"
+    yield Finding("update.alone", found, meaning, False, {"send": "all"})
+
+
 def _one_field(lab: Lab) -> tuple[str, Json] | None:
     if lab.free_text:
-        return lab.free_text, f"{lab.fields[lab.free_text]} (changed)"
+        return lab.free_text, f"Changed: {lab.fields[lab.free_text]}"
     return next(iter(lab.fields.items()), None)
 
 
@@ -342,6 +453,8 @@ def _judged_second(
 ) -> Finding:
     if judgement.meaning == "conflict" or judgement.look:
         return _met(lab, found, sent)
+    if judgement.meaning == "not_now":
+        return Finding("second_create", found, "not found out: the CRM was away", None)
     one_call = lab.configured.upsert.strategy in _ONE_CALL and lab.configured.upsert.create is None
     if judgement.meaning != "done":
         meaning = "a create that met a known record would become a dead letter"
@@ -459,6 +572,12 @@ def idempotency_key(lab: Lab) -> Iterator[Finding]:
 
 
 def _judged_key(header: str, again: Judgement, other: Judgement, rows: int) -> Finding:
+    if again.status == 409 and other.meaning == "done":
+        found = f"the same {header} again is answered 409"
+        meaning = "a call that was cut off cannot be repeated with its key: the next has another"
+        return Finding(
+            "idempotency_key", found, meaning, None, {"idempotency_header": None}, "target"
+        )
     replayed = isinstance(again.result, Answer) and any(
         "replay" in name.lower() for name in again.result.headers
     )
@@ -486,6 +605,9 @@ def deletes(lab: Lab) -> Iterator[Finding]:
         lab.scratch(scratch_id)
     link = lab.ledger.link(scratch_id)
     judgement = lab.delete(scratch_id)
+    if judgement.status in (404, 405, 501) and not lab.disappears(scratch_id):
+        judgement, findings = _deleted_otherwise(lab, scratch_id, judgement)
+        yield from findings
     if judgement.meaning != "done":
         yield Finding("delete", lab.said(judgement), "no record could be deleted", False)
         return
@@ -498,6 +620,20 @@ def deletes(lab: Lab) -> Iterator[Finding]:
     yield from _update_missing(lab, scratch_id, link)
     list(lab.remove(scratch_id))
     lab.main = None
+
+
+def _deleted_otherwise(
+    lab: Lab, scratch_id: str, refused: Judgement
+) -> tuple[Judgement, list[Finding]]:
+    guess, before = shapes.deletion(lab), lab.as_now()
+    lab.adapt(**guess.changes)
+    judgement = lab.delete(scratch_id)
+    if judgement.meaning == "done" and lab.disappears(scratch_id):
+        found = f"{refused.status}; {guess.what}: taken"
+        meaning = "no record could be deleted as it is configured"
+        return judgement, [Finding("delete.form", found, meaning, False, guess.advice)]
+    lab.put_back(before)
+    return refused, []
 
 
 def _delete_again(lab: Lab, scratch_id: str) -> Finding:
@@ -559,6 +695,31 @@ def _done_to_nothing(lab: Lab, scratch_id: str, found: str) -> Finding:
     if upsert.strategy in ("put", "patch") and upsert.create is None:
         return Finding("update_missing", found, meaning, False, _with_create(lab))
     return Finding("update_missing", found, meaning, suits, _verify(lab, "read"))
+
+
+def batch(lab: Lab) -> Iterator[Finding]:
+    """Two records in the one call that `batch:` describes, each with its own outcome."""
+    if lab.resource.batch is None:
+        return
+    ids = [lab.new_id(), lab.new_id()]
+    before = len(lab.http.heard)
+    outcomes = lab.deliver_together(ids)
+    calls = len(lab.http.heard) - before
+    bad = [lab.masked(each.reason) for each in outcomes if each and each.meaning != "done"]
+    missing = [each for each in ids if not lab.appears(each)]
+    for each in ids:
+        list(lab.remove(each))
+    if bad or missing:
+        what = f"refused: {bad[0]}" if bad else f"answered, and {len(missing)} are not there"
+        found, meaning = f"two records in one call: {what}", "is `batch:` right?"
+        yield Finding("batch", found, meaning, False, {"batch": None})
+        return
+    if calls > 1:
+        found = f"two records in one call: {calls} calls were needed"
+        meaning = "the answer does not tell what became of each: are `results` and `match` right?"
+        yield Finding("batch", found, meaning, False)
+        return
+    yield Finding("batch", "two records in one call: both are there", "batches are sent", True)
 
 
 def ids_again(lab: Lab) -> Iterator[Finding]:

@@ -26,7 +26,7 @@ _SHORTEST = 4  # a shorter text would be found everywhere, and is no secret
 
 _HARMLESS = re.compile(
     "accept.*|cache-control|content-type|host|if-(none-)?match|odata-.*|origin|prefer|referer|"
-    "user-agent|x-requested-with"
+    "user-agent|x-http-method(-override)?|x-requested-with"
 )
 _SURELY = re.compile(
     r"(^|.*[_-])(api_?key|(access_?|auth_?)?token|secret|password|pwd)", re.IGNORECASE
@@ -88,7 +88,8 @@ def secrets_of(target: TargetConfig) -> Iterator[str]:
     yield from _of_headers(target.headers)
     for resource in target.resources.values():
         upsert = resource.upsert
-        calls = (upsert.call, upsert.search, upsert.create, upsert.update, resource.read)
+        together = resource.batch.call if resource.batch else None
+        calls = (upsert.call, upsert.search, upsert.create, upsert.update, resource.read, together)
         for call in (*calls, resource.delete, target.check):
             yield from _of_call(call) if call else ()
 
@@ -168,6 +169,9 @@ _OF_AUTH: Mapping[str, Callable[[Any], Iterable[str]]] = {
         auth.client_secret or "",
         *_leaves(auth.params),
     ],
-    "login": lambda auth: _of_login(auth.call),
+    "login": lambda auth: [
+        *_of_login(auth.call),
+        *(_of_login(auth.first.call) if auth.first else ()),
+    ],
     "hmac": _of_hmac,
 }

@@ -63,7 +63,7 @@ def test_own_fields_take_the_place_of_the_samples(odd_desk: Desk, odd: Odd) -> N
     (odd_desk.folder / "mine.yaml").write_text("name: Somebody\n", "utf-8")
     odd.be(deletes=403)
     odd_desk.check("--fields", "mine.yaml")
-    assert all(str(row["name"] or "Somebody").startswith("Somebody") for row in odd.rows.values())
+    assert all("Somebody" in str(row["name"] or "Somebody") for row in odd.rows.values())
     assert all("age" not in row for row in odd.rows.values())
 
 
