@@ -183,7 +183,8 @@ Meaning = Literal[
 
 @dataclass(frozen=True, slots=True)
 class CallLog:
-    """One HTTP call as an operator sees it. No secrets; `answer` is abridged."""
+    """One HTTP call as an operator sees it. No secrets; `answer` and `request` (the body) are
+    abridged."""
 
     at: Micros
     method: str
@@ -192,6 +193,7 @@ class CallLog:
     seconds: float
     meaning: str
     answer: str = ""
+    request: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -628,6 +628,7 @@ def _call_line(name: Name, call: CallLog) -> str:
             round(call.seconds, 4),
             call.meaning,
             call.answer[:500],
+            call.request,
         ],
         ensure_ascii=False,
         separators=(",", ":"),

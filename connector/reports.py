@@ -221,7 +221,7 @@ def _delivered_json(
 
 def call_json(line: bytes) -> dict[str, Json]:
     """One call as it was written down."""
-    key, at, method, path, status, seconds, meaning, answer = json.loads(line)
+    key, at, method, path, status, seconds, meaning, answer, *request = json.loads(line)
     return {
         **_name_json(store.name_of(key)),
         "at": iso(at),
@@ -231,6 +231,7 @@ def call_json(line: bytes) -> dict[str, Json]:
         "seconds": seconds,
         "meaning": meaning,
         "answer": answer,
+        "request": request[0] if request else "",
     }
 
 

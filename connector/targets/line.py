@@ -41,6 +41,8 @@ BLIP_SECONDS = 2.0
 
 _PATIENCE = 1.0  # the longest Retry-After that is waited for here
 _CREATING = frozenset({"create", "upsert"})
+_BODY_SHOWN = 2000  # characters of a body that are kept for operators
+_BATCH_SHOWN = 300  # of a batch, which is noted at each of its records
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +147,8 @@ class Line:
         return result, judgement
 
     def _log(self, at: int, outgoing: Outgoing, result: Result, judgement: Judgement) -> None:
-        holds_token = outgoing.kind == "login" and judgement.meaning == "done"
+        is_login = outgoing.kind == "login"
+        holds_token = is_login and judgement.meaning == "done"
         self.calls.append(
             CallLog(
                 at=at,
@@ -155,8 +158,14 @@ class Line:
                 seconds=result.seconds,
                 meaning=judgement.meaning,
                 answer="" if holds_token else self.mask.beginning(result.text),
+                request="" if is_login else self._sent(outgoing),
             )
         )
+
+    def _sent(self, outgoing: Outgoing) -> str:
+        """The beginning of a call's body; masked first, so that no secret is cut in two."""
+        most = _BATCH_SHOWN if outgoing.kind == "batch" else _BODY_SHOWN
+        return self.mask.text((outgoing.body or b"")[: 4 * most].decode(errors="replace"))[:most]
 
     # --- a 403
 

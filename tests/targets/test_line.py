@@ -394,3 +394,10 @@ def test_secrets_in_query_and_body_of_a_call_are_masked(crm, configure):
     assert report.meaning == "refused"
     assert "query-secret" not in repr(report)
     assert "body-secret" not in repr(report)
+    assert report.calls[0].request == '{"token":"***"}'
+
+
+def test_body_of_a_call_is_kept_for_operators_and_not_the_whole_of_a_long_one(crm, configure):
+    bench = configure("")
+    assert bench.upsert(fields={"title": "Đã gọi"}).calls[0].request == '{"title":"Đã gọi"}'
+    assert len(bench.upsert(fields={"title": "x" * 9000}).calls[0].request) == 2000
