@@ -263,6 +263,8 @@ class Meter:
                 self._histograms[described.name] = prometheus_client.Histogram(
                     *about, registry=self.registry, buckets=described.buckets
                 )
+        self._counting: dict[tuple[str, ...], prometheus_client.Counter] = {}
+        self._timing: dict[tuple[str, str], prometheus_client.Histogram] = {}
         self._begin_at_zero()
         self.zeros = frozenset(self._values())
         self._heard: dict[str, int] = {}
@@ -300,7 +302,7 @@ class Meter:
         """Its events were stored, `accepted` of them for the first time, within `seconds`."""
         self._count("connector_accepted_total", source, count=accepted)
         self._count("connector_duplicates_total", source, count=events - accepted)
-        self._histograms["connector_ack_seconds"].labels(source).observe(seconds)
+        self._observe("connector_ack_seconds", source, seconds)
         if accepted:
             self._heard[source] = int(time.time())
 
@@ -345,7 +347,7 @@ class Meter:
     def _called(self, target: str, line: str) -> None:
         _, _, _, _, status, seconds, *_ = json.loads(line)
         self._count("connector_calls_total", target, f"{status // 100}xx" if status else "none")
-        self._histograms["connector_call_seconds"].labels(target).observe(seconds)
+        self._observe("connector_call_seconds", target, seconds)
 
     # --- handing over
 
@@ -392,7 +394,7 @@ class Meter:
                 # What was sent again (a replay, a reference) is no event's way.
                 if received is not None and received > before:
                     seconds = max(at - received, 0.0) / 1e6
-                    self._histograms["connector_delivery_seconds"].labels(target).observe(seconds)
+                    self._observe("connector_delivery_seconds", target, seconds)
 
     def _values(self) -> dict[str, float]:
         return {
@@ -402,9 +404,20 @@ class Meter:
             if not sample.name.endswith("_created")
         }
 
-    def _count(self, name: str, *labels: str, count: float = 1) -> None:
+    def _count(self, *series: str, count: float = 1) -> None:
+        """Count in a series: the name of a metric and the values of its labels."""
         if count:
-            self._counters[name].labels(*labels).inc(count)
+            counter = self._counting.get(series)
+            if counter is None:  # finding it by its labels costs more than counting
+                name, *labels = series
+                counter = self._counting[series] = self._counters[name].labels(*labels)
+            counter.inc(count)
+
+    def _observe(self, name: str, label: str, seconds: float) -> None:
+        histogram = self._timing.get((name, label))
+        if histogram is None:
+            histogram = self._timing[name, label] = self._histograms[name].labels(label)
+        histogram.observe(seconds)
 
     def _known(self, source: str, otherwise: str) -> str:
         return source if source in self._kinds else otherwise

@@ -6,6 +6,9 @@ which is what a record keeps of it and every verb of the command line takes.
 
 The way of every event is told at the level DEBUG (`LOG_LEVEL=debug`), what was given up on always.
 No values: what a reason or an answer quotes may be personal, so lines say where to look instead.
+
+Invariant: a fault in telling is logged, and never in the way of what is told: by then the event is
+stored or the record delivered.
 """
 
 from __future__ import annotations
@@ -16,7 +19,9 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import TypeVar, cast
 
 from connector import tracing
 from connector.config import Config
@@ -31,6 +36,22 @@ from connector.sources import VENDORS
 log = logging.getLogger(__name__)
 
 
+Tell = TypeVar("Tell", bound=Callable[..., None])
+
+
+def _aside(tell: Tell) -> Tell:
+    """Whatever goes wrong in telling goes into the log alone."""
+
+    @wraps(tell)
+    def tell_or_log(*args: object, **named: object) -> None:
+        try:
+            tell(*args, **named)
+        except Exception:
+            log.exception("telling what happened; the work goes on")
+
+    return cast(Tell, tell_or_log)
+
+
 class Telemetry:
     """Of one process; `process` is `web` or `worker`. Made in the process that uses it."""
 
@@ -42,22 +63,27 @@ class Telemetry:
 
     # --- the web process
 
+    @_aside
     def received(self, source: str) -> None:
         """A webhook request came; `source` may be none of ours."""
         self.meter.received(source)
 
+    @_aside
     def verified(self, source: str) -> None:
         """Its signature is right."""
         self.meter.verified(source)
 
+    @_aside
     def refused(self, source: str, why: str) -> None:
         """It was answered otherwise than with 200."""
         self.meter.refused(source, why)
 
+    @_aside
     def spooled(self, events: int) -> None:
         """So many events went to the disk."""
         self.meter.spooled(events)
 
+    @_aside
     def taken(self, source: str, events: Sequence[Event], accepted: int, began: float) -> None:
         """The events of a request were stored; it began at `began` (`time.perf_counter`)."""
         seconds = time.perf_counter() - began
@@ -74,6 +100,7 @@ class Telemetry:
 
     # --- the worker process
 
+    @_aside
     def merged(self, entries: Sequence[Entry]) -> None:
         """What became of a batch of events in the mappings."""
         self.meter.merged(entries)
@@ -97,6 +124,7 @@ class Telemetry:
                 failed = entry.state == "dead"
                 self._tracer.span("merge", short(event.id), now, now, about, failed=failed)
 
+    @_aside
     def released(self, releases: Sequence[Release]) -> None:
         """What became of a batch of deliveries. Called once they are stored."""
         self.meter.released(releases)

@@ -16,7 +16,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from system import SAMPLES, System, running, ticket, wait_for
 
 from connector import tracing
+from connector.config import load
 from connector.demo.ports import free_port
+from connector.model import Name
+from connector.records.state import Delivered, Merged
+from connector.records.store import Lease, Release, State
+from connector.telemetry import Telemetry
 
 PERSONAL = ("Nguyễn Thị Bí Mật", "0901234567", "bimat@mail.vn", "private words of a note")
 
@@ -158,6 +163,22 @@ def test_a_worker_that_is_stopped_hands_over_its_last_counts(system: System) -> 
     assert system.stop("worker") == 0
     assert samples(system)[key] >= before + 1
     system.start_and_await_worker()
+
+
+def test_a_fault_in_telling_is_logged_and_stops_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A line of a call that is none stands for any mistake in counting or tracing."""
+    (tmp_path / "config.yaml").write_text(
+        "sources: {caresoft: {kind: caresoft, secrets: [CS123]}}\n"
+        "targets: {crm: {base_url: 'http://localhost', auth: {type: none}}}\n"
+    )
+    telling = Telemetry("worker", load(tmp_path / "config.yaml", {}))
+    lease = Lease(State(Name("crm", "tickets", "7"), 1, Merged(), Delivered()), "t", False)
+    telling.released([Release(lease, Delivered(), verdict="ok", calls=("odd",))])
+    assert [record.message for record in caplog.records] == [
+        "telling what happened; the work goes on"
+    ]
 
 
 # --- OpenTelemetry
