@@ -1,9 +1,14 @@
-"""gunicorn's threaded worker, but a thread is given a request only when all of it is there.
+"""gunicorn's threaded worker, but a thread is given a request only when all of it is there, and
+what is answered within a moment is answered by the loop itself.
 
 gunicorn hands a connection to a thread as soon as it has said something, and the thread then waits
 for the rest: eight clients that send a byte a minute keep eight threads, and no webhook is answered
 any more. Here the one loop that accepts also gathers, without waiting for anybody, and what a
 client has not sent within `WHOLE_WITHIN` seconds is not waited for.
+
+Handing a webhook to a thread and back costs about as much as answering it. So the loop answers
+those itself, as long as it takes no longer than `MOMENT`: after one that did, as when Redis is far
+or away, the threads do for `THREADS_FOR` seconds.
 
 Invariants:
 - A thread never waits for a client to send: head and body are in memory before it starts. It waits
@@ -17,6 +22,7 @@ from __future__ import annotations
 
 import errno
 import re
+import select
 import selectors
 import socket
 import struct
@@ -48,6 +54,15 @@ CONNECTIONS_MOST = 800
 """Beyond so many the one that has kept us waiting longest is closed for each new one. Below the
 1024 files that a process may usually have open."""
 
+MOMENT = 0.004
+"""Seconds that the loop may spend on one answer."""
+
+THREADS_FOR = 1.0
+"""Seconds for which it answers nothing itself after it has spent more."""
+
+SMALL = 64 * 1024
+"""Bytes of a request that is answered within a moment."""
+
 LINE_MOST = 1024
 """Bytes of the line before a chunk."""
 
@@ -77,12 +92,28 @@ _TOO_LATE, _TOO_LARGE, _TOO_MUCH, _FULL = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class AtOnce:
+    """What gunicorn takes for a future: an answer that is made when it is asked for."""
+
+    make: Callable[[], Any]
+
+    def result(self) -> Any:
+        """Makes the answer; whether the connection is kept."""
+        return self.make()
+
+    def cancelled(self) -> bool:
+        """Never."""
+        return False
+
+
 @dataclass(slots=True)
 class Gathered:
     """What a connection has sent of its next request. `ends` is how many bytes a request of known
     length has, once its head is there. Of one in chunks `at` is where the next chunk begins, and
     the `chunks` before it hold `chunked` bytes. `unread`: it is too large, and the rest of it is
-    not read; `hopeless`: the application could not even refuse it without waiting for more."""
+    not read; `hopeless`: the application could not even refuse it without waiting for more. A
+    `hurried` one began before the answer to the one before it was sent."""
 
     deadline: float
     data: bytearray = field(default_factory=bytearray)
@@ -93,6 +124,7 @@ class Gathered:
     chunked: int = 0
     unread: bool = False
     hopeless: bool = False
+    hurried: bool = False
 
     def whole(self, most_body: int) -> bool:
         """Whether the request is all there, or so large that it will be refused unread."""
@@ -177,11 +209,15 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
     most_body = 1 << 20
     """Bytes of the largest body that the application takes."""
 
+    momentary: tuple[bytes, ...] = ()
+    """How requests begin that are answered within a moment."""
+
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
         self._gathering: dict[Any, Gathered] = {}  # by connection, the oldest first
         self._held = 0
         self._lingering: dict[Any, float] = {}
+        self._threads_until = 0.0
 
     # --- instead of gunicorn's own
 
@@ -198,6 +234,8 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
             gathered.deadline = min(gathered.deadline, time.monotonic() + 2.0)
         self._gathering[conn] = gathered
         self._held += len(early)
+        # A client that sends on without reading its answers is no matter of a moment.
+        gathered.hurried = bool(early)
         if self._ready(conn, gathered):
             return
         self._read_on(conn)  # mostly it is all there already
@@ -317,8 +355,29 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
             conn.initialized = conn.data_ready = True
         conn.parser.unreader.unread(bytes(gathered.data))
         conn.unread = gathered.unread
-        super().enqueue_req(conn)
+        if self._is_momentary(conn, gathered):
+            self._answer_at_once(conn)
+        else:
+            super().enqueue_req(conn)
         return True
+
+    # --- answering
+
+    def _is_momentary(self, conn: Any, gathered: Gathered) -> bool:
+        if gathered.hurried or len(gathered.data) > SMALL or not self.alive:
+            return False
+        return (
+            gathered.data.startswith(self.momentary)
+            and time.monotonic() >= self._threads_until
+            and _takes_an_answer(conn.sock)
+        )
+
+    def _answer_at_once(self, conn: Any) -> None:
+        began = time.monotonic()
+        self.finish_request(conn, AtOnce(lambda: self.handle(conn)))
+        now = time.monotonic()
+        if now - began > MOMENT:
+            self._threads_until = now + THREADS_FOR
 
     def _make_room(self) -> None:
         """Close the connection that has kept us waiting longest: one that idles after an answer, or
@@ -345,6 +404,13 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
             if last_word:
                 conn.sock.send(last_word)
         conn.close(graceful=bool(last_word))
+
+
+def _takes_an_answer(sock: socket.socket) -> bool:
+    """Whether a small answer can be written without waiting for the client."""
+    poll = select.poll()
+    poll.register(sock, select.POLLOUT)
+    return bool(poll.poll(0))
 
 
 def _give_up_when_stalled(sock: socket.socket) -> None:

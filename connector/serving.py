@@ -21,14 +21,17 @@ def serve(
     threads: int,
     settings: Mapping[str, object],
     most_body: int = 1 << 20,
+    momentary: tuple[str, ...] = (),
 ) -> None:
     """Answer on host and port until a signal ends the process. `settings` are gunicorn's names;
-    `most_body` is the size in bytes of the largest body that the application takes."""
+    `most_body` is the size in bytes of the largest body that the application takes, `momentary`
+    how requests begin that it answers within a moment."""
+    inside = {"most_body": most_body, "momentary": tuple(map(str.encode, momentary))}
     common = {
         "bind": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
         "workers": 1,
         "threads": threads,
-        "worker_class": type("Worker", (PatientWorker,), {"most_body": most_body}),
+        "worker_class": type("Worker", (PatientWorker,), inside),
         "keepalive": 75,
         "accesslog": None,
         "logger_class": _Log,

@@ -68,6 +68,7 @@ def serve(config: Config, host: str, port: int) -> None:
         port,
         threads=THREADS,
         most_body=config.receiver.max_body,
+        momentary=("POST /webhooks/",),
         settings={
             "timeout": 30,
             "graceful_timeout": 25,
