@@ -280,6 +280,15 @@ def cookie_name_issue(name: str) -> Issue | None:
     return None if _TOKEN.fullmatch(name) else Issue("not the name of a cookie")
 
 
+def pattern_issue(pattern: str) -> Issue | None:
+    """A regular expression that finds something: it has a group."""
+    try:
+        groups = re.compile(pattern).groups
+    except re.error as error:
+        return Issue(f"no regular expression: {error}")
+    return None if groups else Issue("without a group", 'e.g. name="csrf" value="([^"]+)"')
+
+
 def secret_issue(secret: str, how: str) -> bool:
     """Whether a secret cannot be read as `hex` or `base64`."""
     try:

@@ -31,6 +31,7 @@ from connector.config.model import (
     ClientCredentials,
     Config,
     Dashboard,
+    First,
     HeaderAuth,
     Hmac,
     Login,
@@ -306,5 +307,7 @@ def _auth(said: Mapping[str, Any]) -> Auth:
     given = {key: value for key, value in said.items() if key != "type"}
     if "call" in given:
         given["call"] = make_call("login", given["call"])
+    if first := given.get("first"):
+        given["first"] = First(make_call("first", first), first["token"])
     auth: Auth = _AUTHS[said["type"]](**given)
     return auth

@@ -223,17 +223,35 @@ class RefreshToken:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenAt:
+    """A token that does not stand in the JSON of an answer: in a `header` or a `cookie` of that
+    name, or where the first group of the regular expression `pattern` finds it in the text."""
+
+    where: Literal["header", "cookie", "pattern"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class First:
+    """A call that is made before a login, for the `token` that the login must bring along."""
+
+    call: Call = field(repr=False)
+    token: Expression | TokenAt
+
+
+@dataclass(frozen=True, slots=True)
 class Login:
     """A call that answers with a token: a session login or a refresh-token exchange.
 
     `token` finds it in the answer, None where only `cookies` count: the names of those that the
-    answer sets and that go along with every call, `*` for all. `expires` finds seconds from now or
-    a time; None: the token holds until it is refused. `value` is a template of `{token}`, sent as
-    `header`.
+    answer sets and that go along with every call, `*` for all. What `first` finds stands in `call`
+    as `{token}`. `expires` finds seconds from now or a time; None: the token holds until it is
+    refused. `value` is a template of `{token}`, sent as `header`.
     """
 
     call: Call = field(repr=False)
-    token: Expression | None = None
+    first: First | None = None
+    token: Expression | TokenAt | None = None
     cookies: tuple[str, ...] = ()
     expires: Expression | None = None
     header: str = "Authorization"

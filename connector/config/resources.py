@@ -38,6 +38,7 @@ from connector.yamltext import Path
 _METHODS = {
     "check": "GET",
     "login": "POST",
+    "first": "GET",
     "search": "GET",
     "create": "POST",
     "update": "PATCH",

@@ -43,10 +43,12 @@ from connector.config.grammar import (
     method_issue,
     name_issue,
     not_empty_issue,
+    pattern_issue,
     resource_name_issue,
     secret_issue,
     user_name_issue,
 )
+from connector.config.model import TokenAt
 from connector.config.texts import (
     Address,
     At,
@@ -89,19 +91,20 @@ def _call(
             at,
             whole_url=login,
             private=login,
+            sealed=login,
             default=path,
             **({"shown": shown} if shown else {}),
         ),
         "query": Keyed(
             "Parameters of the address. A list repeats its parameter, a map goes as JSON, null "
             "is left out.",
-            Template("The parameter's value.", data, private=login, nullable=True),
+            Template("The parameter's value.", data, private=login, sealed=login, nullable=True),
             default=ABSENT,
             shown={},
         ),
         "headers": Keyed(
             "Headers of this call, besides those of the target.",
-            Header("The header's value.", at),
+            Header("The header's value.", at, sealed=login),
             name=header_key_issue,
             default=ABSENT,
             shown={},
@@ -112,6 +115,7 @@ def _call(
             else "What is sent; nothing when left out.",
             data,
             private=login,
+            sealed=login,
             default=ABSENT,
             shown="the resource's `body`" if writes else None,
         ),
@@ -186,7 +190,61 @@ _HIT = Jmespath("From a hit to the record's fields.", default=ABSENT, shown="@")
 _RECORD_OF = Jmespath("From the answer to the record's fields.", default=ABSENT, shown="@")
 
 CheckCall: type[Keys] = _keys("CheckCall", _call("GET", "/", at=()))
-LoginCall: type[Keys] = _keys("LoginCall", _call("POST", REQUIRED, at=(), login=True))
+LoginCall: type[Keys] = _keys("LoginCall", _call("POST", REQUIRED, at=("token",), login=True))
+
+
+class TokenAtKeys(Keys):
+    """Where a token stands that is not in the JSON of an answer: one of these."""
+
+    header = Text(
+        "The header of the answer that holds it.",
+        default=None,
+        check=header_name_issue,
+        wants="the name of a header",
+    )
+    cookie = Text(
+        "The cookie of the answer that holds it, percent-encoded or not.",
+        default=None,
+        check=cookie_name_issue,
+        wants="the name of a cookie",
+    )
+    pattern = Text(
+        "A regular expression whose first group is the token, in the text of a page.",
+        default=None,
+        check=pattern_issue,
+        wants="a regular expression with one group",
+    )
+
+    @validates_schema
+    def _one_place(self, data: dict[str, Any], **_: Any) -> None:
+        places = [key for key, value in data.items() if value is not None]
+        if len(places) != 1:
+            issue = Issue("one of header, cookie and pattern", "give exactly one", at_key=True)
+            raise ValidationError({places[1] if places else "header": [issue]})
+
+
+class TokenPlace(Group):
+    """A JMESPath expression, or a map."""
+
+    wants = "a JMESPath expression, or a map with header, cookie or pattern"
+
+    def __init__(self, description: str, **more: Any) -> None:
+        super().__init__(description, TokenAtKeys, **more)
+
+    def read(self, value: Tree) -> Any:
+        if isinstance(value, Scalar):
+            return Jmespath("").read(value)
+        said = super().read(value)
+        return next(TokenAt(where, text) for where, text in said.items() if text is not None)
+
+
+FirstCall: type[Keys] = _keys(
+    "FirstCall",
+    {
+        **_call("GET", REQUIRED, at=(), login=True),
+        "token": TokenPlace("From the answer to the token that the login brings along."),
+    },
+)
 SearchCall: type[Keys] = _keys(
     "SearchCall",
     {
@@ -575,12 +633,26 @@ class RefreshTokenKeys(Keys):
     params = Keyed("More parameters of the token request.", Text("Its value."), default={})
 
 
+def _says(tree: Tree | None, word: str) -> bool:
+    """Whether the file itself, and not only a variable, has the word in a text."""
+    if isinstance(tree, Scalar):
+        return word in tree.text and not tree.variables
+    inner = tree.values() if isinstance(tree, dict) else tree or ()
+    return any(_says(item, word) for item in inner)
+
+
 class LoginKeys(Keys):
     """A call that answers with a token or sets a cookie: a session login or a refresh-token
     exchange."""
 
     call = Group("The call; only here may its path be a whole URL.", LoginCall)
-    token = Jmespath("From the answer to the token. Required without cookies.", default=None)
+    first = Group(
+        "A call that is made before it, where the login must bring along a token against forged "
+        "requests: `{token}` in `call`. The cookies of its answer go along too.",
+        FirstCall,
+        default=None,
+    )
+    token = TokenPlace("From the answer to the token. Required without cookies.", default=None)
     cookies = Listing(
         "Which cookies of the answer go along with every call: their names, or * for all.",
         Text("A name.", check=cookie_name_issue, wants="the name of a cookie"),
@@ -605,6 +677,13 @@ class LoginKeys(Keys):
         if data["token"] is None and not data["cookies"]:
             issue = Issue("is missing", "give the place of the token, or cookies", at_key=True)
             raise ValidationError({"token": [issue]})
+
+    @validates_schema(pass_original=True)
+    def _token_of_the_first(self, data: dict[str, Any], original: Tree, **_: Any) -> None:
+        call = original["call"] if isinstance(original, dict) else None
+        if data["first"] is None and _says(call, "{token}"):
+            issue = Issue("{token}, but no call is made before", "give `first:`", at_key=True)
+            raise ValidationError({"call": [issue]})
 
 
 SIGNED = ("method", "path", "query", "url", "host", "body", "body_hash", "timestamp", "nonce")

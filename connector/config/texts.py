@@ -74,18 +74,25 @@ class Etag(Jmespath):
 class Template(Key):
     """Text or data with placeholders, of which `allows` names those that mean something here.
 
-    Where none do, what came from a variable is no template: a password may hold braces. What is
-    `private` is not shown, not even a word of it.
+    Where none do, or it is `sealed`, what came from a variable is no template: a password may hold
+    braces. What is `private` is not shown, not even a word of it.
     """
 
     wants = "text or data"
 
     def __init__(
-        self, description: str, allows: Sequence[str] = (), *, private: bool = False, **more: Any
+        self,
+        description: str,
+        allows: Sequence[str] = (),
+        *,
+        private: bool = False,
+        sealed: bool = False,
+        **more: Any,
     ) -> None:
         super().__init__(description, metadata={"placeholders": tuple(allows)}, **more)
         self.allows = tuple(allows)
         self.private = private
+        self.sealed = sealed or not allows
 
     def read(self, value: Tree) -> Json:
         if errors := self._errors(value):
@@ -107,7 +114,7 @@ class Template(Key):
         return errors
 
     def _leaf(self, scalar: Scalar) -> list[Issue]:
-        if not isinstance(scalar.value, str) or (scalar.variables and not self.allows):
+        if not isinstance(scalar.value, str) or (scalar.variables and self.sealed):
             return []
         issues = list(template_issues(scalar.text, self.allows))
         if issues and (scalar.variables or self.private):

@@ -88,12 +88,9 @@ class Line:
 
     def call(self, outgoing: Outgoing, case: Case) -> Judgement:
         """Makes a call and says what its answer means; never `forbidden`."""
-        judgement = self._tried(outgoing, case)
-        refused = self._stamp if _over(judgement, self._stamp) else None
-        if refused and self.crm.credentials.renew(refused):
-            judgement = self._tried(outgoing, case)
+        judgement = self._with_fresh_token(outgoing, case)
         if judgement.meaning == "forbidden":
-            return self._settled(judgement, case)
+            judgement = self._settled(judgement, outgoing, case)
         if judgement.meaning == "done" and case.resource:
             self.crm.permission.note(outgoing)
         return judgement
@@ -112,6 +109,14 @@ class Line:
         return result
 
     # --- one try, and when there is another
+
+    def _with_fresh_token(self, outgoing: Outgoing, case: Case) -> Judgement:
+        """Once more where a token was refused and another is to be had."""
+        judgement = self._tried(outgoing, case)
+        refused = self._stamp if _over(judgement, self._stamp) else None
+        if refused and self.crm.credentials.renew(refused):
+            return self._tried(outgoing, case)
+        return judgement
 
     def _tried(self, outgoing: Outgoing, case: Case) -> Judgement:
         result: Judgement = _BLIPS(self._try, outgoing, case)
@@ -169,18 +174,30 @@ class Line:
 
     # --- a 403
 
-    def _settled(self, forbidden: Judgement, case: Case) -> Judgement:
+    def _settled(self, forbidden: Judgement, outgoing: Outgoing, case: Case) -> Judgement:
         """Credentials, or this record, or what is wrong with the call that should tell."""
-        proof = self.check()
-        if proof is None and (call := self.crm.permission.proof()):
-            answer = self._tried(call, Case("check"))
-            proof = answer if self.crm.permission.proven(answer) else None
-        if proof is None or proof.meaning == "done":
+        token = self._stamp.secrets if self._stamp else ()
+        proof = self._proof()
+        works = proof is not None and proof.meaning == "done"
+        if works and self._stamp and self._stamp.secrets != token:
+            # The token had ended; the call that should work has got a fresh one.
+            judgement = self._tried(outgoing, case)
+            if judgement.meaning != "forbidden":
+                return judgement
+            forbidden = judgement
+        if proof is None or works:
             return replace(forbidden, meaning="refused", look=_look_after_403(case))
         if proof.meaning == "credentials":
             reason = f"{forbidden.reason}; a call that should work is refused too: {proof.reason}"
             return replace(forbidden, meaning="credentials", reason=reason)
         return proof
+
+    def _proof(self) -> Judgement | None:
+        """What a call that should work is answered; None where none proves anything."""
+        if (answer := self.check()) or not (call := self.crm.permission.proof()):
+            return answer
+        answer = self._with_fresh_token(call, Case("check"))
+        return answer if self.crm.permission.proven(answer) else None
 
 
 def _over(judgement: Judgement, stamp: Stamp | None) -> bool:

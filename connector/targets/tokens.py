@@ -11,6 +11,7 @@ where it is refused the configured one is tried.
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import threading
@@ -21,13 +22,17 @@ from datetime import UTC, datetime, tzinfo
 from email.utils import parsedate_to_datetime
 from hashlib import sha256
 from typing import Any, Protocol, TypeGuard
+from urllib.parse import unquote
 from uuid import uuid4
 
 from connector.config.model import (
+    Call,
     ClientCredentials,
+    Expression,
     Login,
     RefreshToken,
     TargetConfig,
+    TokenAt,
 )
 from connector.model import Json
 from connector.targets import extract
@@ -36,7 +41,7 @@ from connector.targets.auth import NoCredentials, Send, Stamp, basic_header
 from connector.targets.calls import Outgoing, fill_in
 from connector.targets.cookies import Cookie, cookies_in
 from connector.targets.http import Answer
-from connector.targets.template import CannotRender, encode_pairs, render_text, text
+from connector.targets.template import NAMES, CannotRender, encode_pairs, render_text, text
 
 _MARGIN = 30.0  # seconds before its end that a token is no longer used
 _MARGIN_SHARE = 0.1  # of its life, for one that lives shorter than ten margins
@@ -45,6 +50,9 @@ _EARLY_AGAIN = 10.0  # seconds until that is tried again where it failed
 _POLL = 0.05  # seconds between looks whether another has fetched the token
 _EPOCH = 1e9  # a greater number of `expires:` is a time, not seconds from now
 _MILLISECONDS = 1e11  # a greater time counts milliseconds (docs/mapping-language.md, `timestamp`)
+
+_LITERAL: Mapping[str, Json] = {name: f"{{{name}}}" for name in NAMES}
+"""What looks like a placeholder in a login, in a password from the environment, say, is none."""
 
 _JAVA = re.compile(r"[A-Z][a-z]{2} ([A-Z][a-z]{2}) (\d\d) ([\d:]{8}) ([A-Z]{2,4}) (\d{4})")
 _HOURS_EAST = {"ICT": 7, "UTC": 0, "GMT": 0}
@@ -213,34 +221,47 @@ def refresh_token(config: TargetConfig, auth: RefreshToken, store: TokenStore) -
 
 
 def login(config: TargetConfig, auth: Login, store: TokenStore) -> Fetched:
-    """Any call that answers with a token or sets a cookie. The target's headers go along to its own
-    address only."""
-    own = "://" not in auth.call.path
+    """Any call that answers with a token or sets a cookie, maybe after another that has a token for
+    it. The target's headers go along to its own address only."""
     said = json.dumps([auth.call.body, dict(auth.call.query)], sort_keys=True, default=str)
-    place = auth.token.text if auth.token else ""
+    place = _shown(auth.token) if auth.token else ""
     key = _key(config.name, config.base_url, auth.call.path, said, place, *auth.cookies)
-    first = _refresh_token_in(auth.call.body)
+    refresh = _refresh_token_in(auth.call.body)
 
-    def ask(send: Send, refresh: str | None) -> Judgement:
-        body = auth.call.body if refresh is None else {**auth.call.body, "refresh_token": refresh}
-        headers = config.headers if own else {}
+    def ask(send: Send, call: Call, values: Mapping[str, Json], cookies: str = "") -> Judgement:
+        headers = {} if "://" in call.path else config.headers
+        carried = {"Cookie": cookies} if cookies else {}
         try:
-            call = replace(auth.call, body=body)
-            outgoing = fill_in("login", call, config.base_url, {}, headers)
+            outgoing = fill_in("login", call, config.base_url, values, headers, carried)
         except CannotRender as error:
             raise NoCredentials(Judgement("credentials", f"login: {error}")) from error
         return judge(Case("login"), send(outgoing))
 
+    def exchange(send: Send, token: str) -> Json:
+        body = {**auth.call.body, "refresh_token": token}
+        return _accepted(ask(send, replace(auth.call, body=body), _LITERAL))
+
     def fetch(send: Send) -> Token:
-        if first is not None:
-            answer = _exchanged(store, key, first, send, lambda s, r: _accepted(ask(s, r)))
-            return _login_token(auth, answer, [], config.timezone)
-        judgement = ask(send, None)
-        cookies = _wanted(auth.cookies, judgement)
+        if refresh is not None:
+            answer = _exchanged(store, key, refresh, send, exchange)
+            return _login_token(auth, answer, None, [], config.timezone)
+        before: list[Cookie] = []
+        values = dict(_LITERAL)
+        if auth.first:
+            judgement = _page(ask(send, auth.first.call, values))
+            before = _set_in(judgement)
+            values["token"] = _found(auth.first.token, judgement.data, judgement, before)
+            if values["token"] in (None, ""):
+                reason = f"login: no token at {_shown(auth.first.token)} in the answer to `first:`"
+                raise NoCredentials(Judgement("credentials", reason))
+        judgement = ask(send, auth.call, values, _header_of(before))
+        after = _set_in(judgement)
         # A form that was filled in well leads on to a page, which is not followed.
-        moved = bool(cookies) and judgement.status in (302, 303) and auth.token is None
+        elsewhere = auth.token is None or isinstance(auth.token, TokenAt)
+        moved = bool(after) and judgement.status in (302, 303) and elsewhere
         answer = None if moved else _accepted(judgement)
-        return _login_token(auth, answer, cookies, config.timezone)
+        cookies = list({cookie.name: cookie for cookie in (*before, *after)}.values())
+        return _login_token(auth, answer, judgement, cookies, config.timezone)
 
     def stamp_of(token: Token) -> Stamp:
         headers = {"Cookie": token.cookies} if token.cookies else {}
@@ -249,7 +270,7 @@ def login(config: TargetConfig, auth: Login, store: TokenStore) -> Fetched:
         values = (pair.partition("=")[2] for pair in token.cookies.split("; "))
         return Stamp(headers, secrets=(token.value, *values))
 
-    return Fetched(key, store, _longest(config, 1 if first is None else 2), fetch, stamp_of)
+    return Fetched(key, store, _longest(config, 2), fetch, stamp_of)
 
 
 FETCHED: Mapping[str, Callable[[TargetConfig, Any, TokenStore], Fetched]] = {
@@ -341,27 +362,64 @@ def _refresh_token_in(body: Json) -> str | None:
     return given if isinstance(given, str) else None
 
 
-def _wanted(names: Sequence[str], judgement: Judgement) -> list[Cookie]:
-    if not isinstance(judgement.result, Answer):
-        return []
-    set_now = cookies_in(judgement.result.set_cookies)
-    return [cookie for cookie in set_now if cookie.name in names or "*" in names]
+def _set_in(judgement: Judgement) -> list[Cookie]:
+    answer = judgement.result
+    return cookies_in(answer.set_cookies) if isinstance(answer, Answer) else []
 
 
-def _login_token(auth: Login, answer: Json, cookies: Sequence[Cookie], zone: tzinfo) -> Token:
+def _header_of(cookies: Sequence[Cookie]) -> str:
+    return "; ".join(f"{cookie.name}={cookie.value}" for cookie in cookies)
+
+
+def _page(judgement: Judgement) -> Judgement:
+    """The answer to `first:`, which may well be a page. Raises NoCredentials."""
+    if judgement.status is None or judgement.status >= 300:
+        _accepted(judgement)
+    return judgement
+
+
+def _shown(place: Expression | TokenAt) -> str:
+    return place.text if isinstance(place, Expression) else f"{place.where} {place.text}"
+
+
+def _found(
+    place: Expression | TokenAt, data: Json, judgement: Judgement | None, cookies: Sequence[Cookie]
+) -> Json:
+    """What stands at the place of a token; None where nothing does."""
+    if isinstance(place, Expression):
+        return extract.find(place, data)
+    answer = judgement.result if judgement else None
+    if place.where == "cookie":  # some frameworks write it percent-encoded, and want it plain
+        return next((unquote(item.value) for item in cookies if item.name == place.text), None)
+    if not isinstance(answer, Answer):
+        return None
+    if place.where == "header":
+        return answer.headers.get(place.text)
+    match = re.search(place.text, answer.content.decode("utf-8", "replace"))
+    return html.unescape(match[1] or "") if match else None
+
+
+def _login_token(
+    auth: Login,
+    answer: Json,
+    judgement: Judgement | None,
+    cookies: Sequence[Cookie],
+    zone: tzinfo,
+) -> Token:
     """What a login has brought: a token, cookies, or both. Raises NoCredentials."""
-    missing = set(auth.cookies) - {cookie.name for cookie in cookies} - {"*"}
-    if missing or (auth.cookies and not cookies):
+    wanted = [item for item in cookies if item.name in auth.cookies or "*" in auth.cookies]
+    missing = set(auth.cookies) - {cookie.name for cookie in wanted} - {"*"}
+    if missing or (auth.cookies and not wanted):
         names = ", ".join(sorted(missing)) or "at all"
         raise NoCredentials(Judgement("credentials", f"login: no cookie {names} in the answer"))
-    header = "; ".join(f"{cookie.name}={cookie.value}" for cookie in cookies)
+    header = _header_of(wanted)
     lasts = extract.find(auth.expires, answer) if auth.expires else None
     if lasts is None:
-        lasts = min((cookie.ends for cookie in cookies if cookie.ends is not None), default=None)
+        lasts = min((cookie.ends for cookie in wanted if cookie.ends is not None), default=None)
     if auth.token is None:
         return replace(_token(header, "cookies", lasts, zone), cookies=header)
-    found = extract.find(auth.token, answer)
-    return replace(_token(found, auth.token.text, lasts, zone), cookies=header)
+    found = _found(auth.token, answer, judgement, cookies)
+    return replace(_token(found, _shown(auth.token), lasts, zone), cookies=header)
 
 
 def _bearer(token: Token) -> Stamp:

@@ -295,10 +295,13 @@ Configure = Callable[..., Bench]
 
 @pytest.fixture
 def configure(crm: Crm, tmp_path: Path) -> Iterator[Configure]:
-    """Makes a target from YAML: `tickets`, the keys of that resource; `target`, of its CRM."""
+    """Makes a target from YAML: `tickets`, the keys of that resource; `target`, of its CRM;
+    `environ`, the variables that they may name."""
     https: list[Http] = []
 
-    def make(tickets: str = "", target: str = "", base_url: str = "") -> Bench:
+    def make(
+        tickets: str = "", target: str = "", base_url: str = "", environ: Mapping[str, str] = {}
+    ) -> Bench:
         file = tmp_path / "config.yaml"
         text = f"targets:\n  crm:\n    base_url: {base_url or crm.url}\n"
         text += textwrap.indent(textwrap.dedent(target), "    ")
@@ -306,7 +309,7 @@ def configure(crm: Crm, tmp_path: Path) -> Iterator[Configure]:
         text += textwrap.indent(textwrap.dedent(tickets) or "{}\n", "        ")
         file.write_text(text)
         https.append(Http())
-        return Bench(Target(load(file, {}).targets["crm"]), https[-1])
+        return Bench(Target(load(file, environ).targets["crm"]), https[-1])
 
     yield make
     for http in https:

@@ -291,6 +291,135 @@ def test_login_without_token_and_cookies_is_an_error_of_the_configuration(config
     )
 
 
+# --- a token that must be fetched before the login, as against forged requests
+
+GUARDED = """
+auth:
+  type: login
+  first: {{path: /form, token: {first}}}
+  call:
+    path: /login
+    headers: {{Content-Type: application/x-www-form-urlencoded}}
+    body: {{user: me, password: pass-1234, csrf: "{{token}}"}}
+  cookies: [sid]
+  token: {token}
+  header: X-CSRF-Token
+  value: "{{token}}"
+check: {{path: /me}}
+"""
+IN_A_PAGE = '{pattern: \'name="csrf" value="([^"]+)"\'}'
+
+
+class Guarded:
+    """A CRM whose login and whose writes want the token that its last answer to one has given."""
+
+    def __init__(self, crm, refusal=403):
+        self.crm, self.refusal = crm, refusal
+        self.number, self.session, self.logins = 0, None, []
+
+    def __call__(self, seen):
+        if seen.path == "/form":
+            self.number += 1
+            page = f'<!DOCTYPE html><input name="csrf" value="token&amp;{self.number}">'
+            headers = {**self._cookies("guest"), "Content-Type": "text/html"}
+            return self.crm.reply(200, page.encode(), headers)
+        cookies = dict(item.split("=", 1) for item in seen.headers.get("cookie", "").split("; "))
+        if seen.path == "/login":
+            form = {key: values[0] for key, values in parse_qs(seen.body.decode()).items()}
+            self.logins.append((form, cookies))
+            if (
+                form["csrf"] != f"token&{self.number}"
+                or cookies.get("csrf") != f"token%26{self.number}"
+            ):
+                return self.crm.reply(403)
+            self.number += 1
+            self.session = f"user-{self.number}"
+            return self.crm.reply(302, headers={**self._cookies(self.session), "Location": "/"})
+        right = cookies.get("sid") == self.session
+        if seen.method != "GET":
+            right &= seen.headers.get("x-csrf-token") == f"token&{self.number}"
+        return self.crm.reply(200 if right else self.refusal)
+
+    def _cookies(self, session):
+        csrf = f"token%26{self.number}"
+        cookies = f"sid={session}\r\nSet-Cookie: csrf={csrf}"
+        return {"Set-Cookie": cookies, "X-CSRF-Token": csrf.replace("%26", "&")}
+
+
+def guarded(crm, configure, first="{cookie: csrf}", token="{cookie: csrf}"):
+    crm.otherwise = door = Guarded(crm)
+    return configure(target=GUARDED.format(first=first, token=token)), door
+
+
+@pytest.mark.parametrize("first", ["{cookie: csrf}", "{header: X-CSRF-Token}", IN_A_PAGE])
+@pytest.mark.parametrize("token", ["{cookie: csrf}", "{header: X-CSRF-Token}"])
+def test_login_brings_along_the_token_that_a_first_call_has_found(crm, configure, first, token):
+    bench, door = guarded(crm, configure, first, token)
+    assert bench.upsert().meaning == "done"
+    assert crm.calls == ["GET /form", "POST /login", "PUT /tickets/9999"]
+    ((form, cookies),) = door.logins
+    assert (form["user"], cookies["sid"]) == ("me", "guest")
+    assert crm.seen[-1].headers["cookie"] == "sid=user-2", "only what `cookies:` names goes along"
+
+
+def test_session_that_ended_with_403_is_opened_again_from_the_first_call(crm, configure):
+    bench, door = guarded(crm, configure)
+    bench.upsert()
+    door.session = "another"
+    assert bench.upsert().meaning == "done"
+    assert len(door.logins) == 2
+
+
+def test_first_call_without_a_token_is_credentials(crm, configure):
+    bench, door = guarded(crm, configure, first="{header: X-Other}")
+    report = bench.upsert()
+    assert report.meaning == "credentials"
+    assert report.reason == "login: no token at header X-Other in the answer to `first:`"
+    assert door.logins == []
+
+
+def test_outage_at_the_first_call_is_one(crm, configure):
+    bench, _ = guarded(crm, configure)
+    crm.say(503, headers={"Retry-After": "60"})
+    report = bench.upsert()
+    assert (report.meaning, report.retry_after) == ("not_now", 60)
+
+
+def test_tokens_of_a_guarded_login_are_shown_nowhere(crm, configure):
+    bench, door = guarded(crm, configure)
+    bench.upsert()
+    crm.say(400, {"message": f"X-CSRF-Token: token&{door.number} sid=user-2 pass-1234"})
+    report = repr(bench.upsert())
+    assert not {"token&2", "user-2", "pass-1234"} & set(report.replace('"', " ").split())
+
+
+@pytest.mark.parametrize(
+    ("auth", "error"),
+    [
+        (
+            "{type: login, call: {path: '/{token}'}, token: t}",
+            "{token}, but no call is made before",
+        ),
+        ("{type: login, call: {path: /l}, token: {header: A, cookie: b}}", "one of header, cookie"),
+        ("{type: login, call: {path: /l}, token: {pattern: 'a('}}", "no regular expression"),
+        ("{type: login, call: {path: /l}, token: {pattern: 'ab'}}", "without a group"),
+        ("{type: login, first: {path: /f}, call: {path: /l}, token: t}", "first.token: is missing"),
+    ],
+)
+def test_wrong_place_of_a_token_is_an_error_of_the_configuration(configure, auth, error):
+    with pytest.raises(ConfigInvalid) as caught:
+        configure(target=f"auth: {auth}")
+    assert error in str(caught.value)
+
+
+def test_password_of_a_login_may_hold_braces(crm, configure):
+    target = "auth: {type: login, call: {path: /l, body: {pw: '${PW}'}}, token: t}"
+    bench = configure(target=target, environ={"PW": "x{y}z{value}"})
+    crm.say(200, {"t": "T"})
+    assert bench.upsert().meaning == "done"
+    assert crm.seen[0].json == {"pw": "x{y}z{value}"}
+
+
 # --- one for all
 
 
