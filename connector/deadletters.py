@@ -7,7 +7,7 @@ is a replay of it; trying again a delivery makes its record due.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from connector import journal
@@ -122,12 +122,13 @@ def _read(client: Redis, page: Sequence[tuple[bytes, float]]) -> list[DeadLetter
     names = [store.name_of(member[1:]) for member in since if member[0] == "r"]
     entries = {f"e{entry.serial}": entry for entry in journal.headers(client, serials)}
     states = {f"r{store.key_of(s.name)}": s for s in store.read(client, names)}
+    latest = _latest_events(client, names)
     letters = []
     for member, at in since.items():
         if member in entries:
             letters.append(_of_event(entries[member], at))
         elif member in states:
-            letters.append(_of_record(client, states[member], at))
+            letters.append(_of_record(states[member], at, latest))
     return letters
 
 
@@ -136,7 +137,7 @@ def _of_event(entry: Entry, since: Micros) -> DeadLetter:
     return DeadLetter(entry.event.id, since, reason, 1, entry=entry, event=entry.event.id)
 
 
-def _of_record(client: Redis, state: State, since: Micros) -> DeadLetter:
+def _of_record(state: State, since: Micros, latest: Mapping[Name, str]) -> DeadLetter:
     dead = state.delivered.dead
     return DeadLetter(
         str(state.name),
@@ -146,11 +147,13 @@ def _of_record(client: Redis, state: State, since: Micros) -> DeadLetter:
         dead.status if dead else None,
         dead.answer if dead else None,
         state=state,
-        event=_latest_event(client, state.name),
+        event=latest.get(state.name),
     )
 
 
-def _latest_event(client: Redis, name: Name) -> str | None:
-    serials = store.serials(client, name)
-    found = journal.headers(client, serials[-1:])
-    return found[0].event.id if found else None
+def _latest_events(client: Redis, names: Sequence[Name]) -> dict[Name, str]:
+    """The id of the latest event that each record is known to have heard of."""
+    heard = zip(names, store.serials_of(client, names), strict=True)
+    last = {name: serials[-1] for name, serials in heard if serials}
+    ids = {entry.serial: entry.event.id for entry in journal.headers(client, list(last.values()))}
+    return {name: ids[serial] for name, serial in last.items() if serial in ids}

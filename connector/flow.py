@@ -36,6 +36,9 @@ State = Literal["open", "paused", "probing"]
 Cause = Literal["outage", "credentials", "misled", "refusals"]
 Verdict = Literal["ok", "down", "fault", "credentials", "misled", "refused", ""]
 
+BY_HAND = "paused by hand"
+"""Why a target is paused that only a hand resumes."""
+
 RAMP_SECONDS = 10
 RAMP_START = 5
 """After a pause, 5·2^s leases are given in the first s seconds, until the ramp ends."""
@@ -263,7 +266,7 @@ def flow(client: Redis, target: str) -> Flow:
     fields = client.hmget(_key(target), ["state", "by_hand", "why", "since"])
     state, by_hand, why, since = (None if f is None else f.decode() for f in fields)
     if by_hand:
-        return Flow(target, "paused", "paused by hand", int(by_hand) * 1000)
+        return Flow(target, "paused", BY_HAND, int(by_hand) * 1000)
     if state is None:
         hold = client.get(f"{PREFIX}hold:{quote(target, safe='')}")
         return Flow(target, "open", "the CRM asked to wait (Retry-After)" if hold else "", None)

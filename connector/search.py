@@ -22,7 +22,7 @@ from connector.records import store
 from connector.records.store import State
 from connector.redisdb import PREFIX, Redis
 
-SECONDS = 0.7
+SECONDS = 0.3
 """How long one search may look around before it answers with what it has."""
 
 SHOWN = 50

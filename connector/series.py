@@ -22,6 +22,9 @@ from connector.redisdb import PREFIX, Redis
 
 KEPT_SECONDS = 48 * 3600
 
+TENS = 10
+"""Minutes from one sample to the next where a day is shown."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -82,8 +85,11 @@ class Sampler:
         minute = minute_now()
         if minute == self._minute:
             return
-        if not taken(self._client, minute):
-            take(self._client, minute, self._read())
+        # A day is shown in tens: where nobody was there at the full ten, this sample stands for it.
+        missing = [m for m in (minute, minute // TENS * TENS) if not taken(self._client, m)]
+        known = self._read() if missing else {}
+        for one in missing:
+            take(self._client, one, known)
         self._minute = minute
 
 
@@ -96,6 +102,11 @@ def take(client: Redis, minute: int, values: Mapping[str, float]) -> bool:
     """Write down the sample of a minute, unless somebody has; whether it was written."""
     text = json.dumps(values, separators=(",", ":"))
     return bool(client.set(f"{PREFIX}series:{minute}", text, nx=True, ex=KEPT_SECONDS))
+
+
+def now(values: Mapping[str, float]) -> Sample:
+    """How things stand at this moment, to follow the samples that were taken."""
+    return Sample(minute_now(), values)
 
 
 def taken(client: Redis, minute: int) -> bool:

@@ -1,4 +1,4 @@
-"""The web process: receiver, health, metrics, dashboard; one gunicorn process with threads.
+"""The web process: receiver, health, metrics, dashboard; one process with threads.
 
 `create_app` is a plain WSGI factory; `serve` runs it under gunicorn. Nothing here waits for Redis:
 it starts without, says so, and goes on when it is there.
@@ -149,8 +149,8 @@ def _look_after(config: Config, client: Redis, spool: Spool | None, telemetry: T
             if not in_force:
                 assemble.ensure_in_force(config, client)
                 in_force = True
+            sampler.turn()  # first: what this process counts comes after its first sample
             telemetry.publish(client, _spooled(spool))
-            sampler.turn()
         except RedisError as error:
             log.warning("Redis is away (%s); events go to the spool", type(error).__name__)
         except MappingInvalid as error:

@@ -66,6 +66,7 @@ def curves(lines: Mapping[str, Sequence[Point]], label: str, frame: Frame) -> Ma
                 pen = "M"
                 continue
             path += f"{pen}{LEFT + at * step:.1f} {_y(point.value, top):.1f}"
+            path += "h.1" if pen == "M" else ""  # so that one alone is a dot
             pen = "L"
         if path:
             parts.append(

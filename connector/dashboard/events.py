@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -14,7 +16,14 @@ from werkzeug.wrappers import Response
 
 from connector import journal, reports, search
 from connector.config import CareSoft
-from connector.dashboard.masking import masked, masked_answer, masked_text
+from connector.dashboard.masking import (
+    HIDDEN,
+    masked,
+    masked_call,
+    masked_text,
+    personal,
+    personal_in,
+)
 from connector.dashboard.room import Room, page
 from connector.errors import EventUnreadable
 from connector.journal import Entry
@@ -25,6 +34,11 @@ from connector.records import store
 from connector.redisdb import Redis
 from connector.replay import Replay
 from connector.sources import VENDORS
+
+_PARTS = {"rows": "events_rows.html", "more": "events_rows.html"}
+"""Parts of the list that are fetched by themselves."""
+
+_FILTERS = frozenset({"q", "source", "kind", "state", "since", "until", "cursor"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +62,17 @@ def blueprint(room: Room) -> Blueprint:
         found = search.events(
             room.client, room.config, room.resources(), wanted, request.args.get("cursor")
         )
+        shown = len(found.rows) + request.args.get("shown", 0, int)
         return page(
-            "events_rows.html" if request.args.get("part") else "events.html",
+            _PARTS.get(request.args.get("part", ""), "events.html"),
             found=found,
-            rows=[reports.event_json(entry, state) | _more(entry) for entry, state in found.rows],
+            rows=_rows(room.client, found.rows),
+            sources=sorted(room.config.sources),
+            searching=found.cursor is not None and shown < search.SHOWN,
+            shown=shown,
+            looked=found.looked + request.args.get("looked", 0, int),
             kept=journal.count(room.client),
-            args=request.args.to_dict(),
+            args={name: told for name, told in request.args.items() if name in _FILTERS},
             states=reports.STATES,
             kinds=_kinds(room),
         )
@@ -126,11 +145,20 @@ def _kinds(room: Room) -> list[str]:
     return sorted({kind for vendor in vendors for kind in VENDORS[vendor].kinds})
 
 
-def _more(entry: Entry) -> dict[str, Json]:
-    return {
-        "serial": entry.serial,
-        "problem": masked_text(entry.problem.message) if entry.problem else None,
-    }
+def _rows(client: Redis, found: Sequence[tuple[Entry, str]]) -> list[dict[str, Json]]:
+    """What is listed of each event; a problem without the personal data that it may quote."""
+    failed = journal.load(client, [entry.serial for entry, _ in found if entry.problem])
+    known = {entry.serial: personal_in(entry.event.body) for entry in failed}
+    return [
+        reports.event_json(entry, state)
+        | {
+            "serial": entry.serial,
+            "problem": masked_text(entry.problem.message, known.get(entry.serial, ()))
+            if entry.problem
+            else None,
+        }
+        for entry, state in found
+    ]
 
 
 def _entry(client: Redis, serial: int) -> Entry:
@@ -148,23 +176,42 @@ def _detail(room: Room, entry: Entry, *, revealed: bool) -> str:
     detail = reports.event_detail(room.client, entry)
     made = _made(room, entry)
     names = [touched.name for touched in entry.touched]
+    told = [change["fields"] for change in made.changes] if made else []
+    known = frozenset() if revealed else personal(detail["body"], *told)
+    calls_made = calls_of(room.client, names)
     return page(
         "event.html",
         serial=entry.serial,
         event=detail | {"body": hide(detail["body"])},
-        error=masked_text(str(entry.problem)) if entry.problem else None,
+        error=masked_text(str(entry.problem), known) if entry.problem else None,
+        known=known,
         made=made,
         changes=[change | {"fields": hide(change["fields"])} for change in made.changes]
         if made
         else [],
+        effects=_effects(room, entry, revealed=revealed) if made else {},
         job=_job(room.client, entry),
         verified=_verified(room, entry),
-        calls_made=[
-            call if revealed else call | {"answer": masked_answer(call["answer"])}
-            for call in calls_of(room.client, names)
-        ],
+        calls_made=calls_made if revealed else [masked_call(call, known) for call in calls_made],
         revealed=revealed,
     )
+
+
+def _effects(
+    room: Room, entry: Entry, *, revealed: bool
+) -> dict[tuple[str, str, str], dict[str, Json]]:
+    """What became of each field that the event speaks of, by resource, id and field."""
+    _, effects = reports.event_effects(room.reconciler, entry)
+    return {
+        (effect["resource"], effect["id"], effect["field"] or ""): effect
+        | {"why": effect["why"] if revealed else _QUOTED.sub(rf"\1 {HIDDEN}", effect["why"] or "")}
+        for effect in effects
+        if effect["id"]
+    }
+
+
+_QUOTED = re.compile(r"(it holds|had written:) .*", re.DOTALL)
+"""What a person wrote into the CRM, as `effects` quotes it."""
 
 
 def _made(room: Room, entry: Entry) -> Made | None:

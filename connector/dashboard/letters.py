@@ -12,12 +12,13 @@ from flask_babel import gettext as _
 from flask_babel import ngettext
 from werkzeug.wrappers import Response
 
-from connector import deadletters, reports
-from connector.dashboard.masking import masked_answer, masked_text
+from connector import deadletters, journal, reports
+from connector.dashboard.masking import masked_answer, masked_text, personal, personal_in
 from connector.dashboard.room import Room, page
 from connector.deadletters import DeadLetter
 from connector.model import Json
-from connector.redisdb import PREFIX
+from connector.plan import values
+from connector.redisdb import PREFIX, Redis
 from connector.replay import Replay
 from connector.targets.reasons import likeness
 
@@ -46,7 +47,7 @@ def blueprint(room: Room) -> Blueprint:
         found = deadletters.find(room.client, limit=LOOKED_AT)
         return page(
             "letters.html",
-            groups=[_shown(group) for group in grouped(found)],
+            groups=[_shown(room.client, group) for group in grouped(found)],
             total=int(room.client.zcard(f"{PREFIX}dead")),
             looked=len(found),
             most=SHOWN,
@@ -57,7 +58,7 @@ def blueprint(room: Room) -> Blueprint:
         chosen = _chosen(room)
         count = deadletters.retry(room.client, chosen, Replay(room.reconciler)) if chosen else 0
         if count:
-            room.note("retry", deadletters.named(chosen), chosen[0].reason)
+            room.note("retry", deadletters.named(chosen), _reason(room.client, chosen[0]))
         session["notice"] = ngettext(
             "%(num)s dead letter tried again.", "%(num)s dead letters tried again.", count
         )
@@ -72,7 +73,7 @@ def blueprint(room: Room) -> Blueprint:
         return page(
             "letters_drop.html",
             count=len(chosen),
-            reason=masked_text(chosen[0].reason),
+            reason=_reason(room.client, chosen[0]),
             ids=request.form.getlist("id"),
             group=request.form.get("group", ""),
         )
@@ -116,18 +117,37 @@ def _chosen(room: Room) -> list[DeadLetter]:
     return [letter for letter in found if letter.id in ids or (key and _key(letter) == key)]
 
 
-def _shown(group: Group) -> dict[str, Json]:
+def _known(client: Redis, letters: Sequence[DeadLetter]) -> dict[str, frozenset[str]]:
+    """By the id of a letter what its reason and answer may quote of its event or record."""
+    serials = [letter.entry.serial for letter in letters if letter.entry]
+    of_events = {
+        entry.event.id: personal_in(entry.event.body) for entry in journal.load(client, serials)
+    }
+    of_records = {
+        letter.id: personal(values(letter.state.merged)) for letter in letters if letter.state
+    }
+    return of_events | of_records
+
+
+def _reason(client: Redis, letter: DeadLetter) -> str:
+    return masked_text(letter.reason, _known(client, [letter]).get(letter.id, ()))
+
+
+def _shown(client: Redis, group: Group) -> dict[str, Json]:
+    listed = group.letters[:SHOWN]
+    known = _known(client, listed)
+    rows = [
+        {
+            **letter.to_json(),
+            "since": letter.since,
+            "reason": masked_text(letter.reason, known.get(letter.id, ())),
+            "answer": masked_answer(letter.answer, known.get(letter.id, ())),
+        }
+        for letter in listed
+    ]
     return {
         "key": group.key,
-        "reason": masked_text(group.reason),
+        "reason": rows[0]["reason"],
         "count": len(group.letters),
-        "letters": [
-            {
-                **letter.to_json(),
-                "since": letter.since,
-                "reason": masked_text(letter.reason),
-                "answer": masked_answer(letter.answer),
-            }
-            for letter in group.letters[:SHOWN]
-        ],
+        "letters": rows,
     }

@@ -21,15 +21,21 @@ from markupsafe import Markup
 from connector import drift, flow, journal, metrics, observed, series
 from connector.alive import live_workers
 from connector.dashboard import charts
+from connector.dashboard.masking import masked_text
 from connector.dashboard.room import Room, page
-from connector.dashboard.shown import count, milliseconds
+from connector.dashboard.shown import ago, count, milliseconds
+from connector.dashboard.words import said
+from connector.exposition import standing
 from connector.model import Micros
 from connector.records import store
 from connector.redisdb import PREFIX, Redis
 from connector.series import Point, Sample
 
-SPANS: Mapping[str, tuple[int, int]] = {"hour": (60, 1), "day": (1440, 10)}
+SPANS: Mapping[str, tuple[int, int]] = {"hour": (60, 1), "day": (1440, series.TENS)}
 """Minutes that a chart shows, and from one point of it to the next."""
+
+QUEUE_SECONDS = 300.0
+"""An event that has waited so long for a worker is told of, as the shipped alert does."""
 
 DRIFT_EVENTS = 200
 """The latest events that are looked at for drift: enough to see what is new, soon done."""
@@ -72,19 +78,20 @@ def _now(room: Room) -> dict[str, Any]:
     client, config = room.client, room.config
     span = request.args.get("span", "hour")
     span = span if span in SPANS else "hour"
-    samples = series.read(client, *SPANS[span])
+    until_now = series.now(series.values(metrics.totals(client), standing(client, config)))
+    hour, day = ([*series.read(client, *SPANS[name]), until_now] for name in ("hour", "day"))
+    samples = hour if span == "hour" else day
     workers = live_workers(client)
-    hour = samples if span == "hour" else series.read(client, *SPANS["hour"])
-    day = samples if span == "day" else series.read(client, *SPANS["day"])
     targets = [_target(room, name, hour) for name in config.targets]
     spooled = room.spooled()
+    oldest_queued = metrics.oldest_queued(client)
     dead = int(client.zcard(f"{PREFIX}dead"))
     return {
         "span": span,
-        "matters": _matters(room, workers, targets, dead, spooled),
+        "matters": _matters(room, workers, targets, dead, spooled, oldest_queued),
         "kept": journal.count(client),
         "queued": journal.queued(client),
-        "oldest_queued": metrics.oldest_queued(client),
+        "oldest_queued": oldest_queued,
         "dead": dead,
         "workers": workers,
         "targets": targets,
@@ -117,6 +124,7 @@ def _matters(
     targets: Sequence[Mapping[str, Any]],
     dead: int,
     spooled: int | None,
+    oldest_queued: float,
 ) -> list[Matter]:
     """The worst first."""
     matters = []
@@ -125,7 +133,8 @@ def _matters(
         matters.append(Matter("bad", text, "overview.show", {}))
     for target in targets:
         if target["state"] != "open":
-            text = _("%(name)s is paused: %(why)s", name=target["name"], why=target["why"])
+            why = said(masked_text(target["why"]))
+            text = _("%(name)s is paused: %(why)s", name=target["name"], why=why)
             matters.append(Matter("bad", text, "targets.listed", {}))
     if dead:
         text = ngettext(
@@ -134,6 +143,12 @@ def _matters(
             dead,
         )
         matters.append(Matter("bad", text, "letters.listed", {}))
+    if oldest_queued > QUEUE_SECONDS:
+        text = _(
+            "The oldest event in the queue came %(ago)s.",
+            ago=ago(int((time.time() - oldest_queued) * 1e6)),
+        )
+        matters.append(Matter("bad", text, "events.listed", {"state": "queued"}))
     if spooled:
         text = _("%(n)s events are on the disk and not yet in Redis.", n=count(spooled))
         matters.append(Matter("warn", text, "overview.show", {}))

@@ -6,7 +6,13 @@ from flask import Blueprint, abort, request
 from flask_babel import gettext as _
 
 from connector import reports, search
-from connector.dashboard.masking import masked_answer, masked_field, masked_text
+from connector.dashboard.masking import (
+    masked_answer,
+    masked_call,
+    masked_field,
+    masked_text,
+    personal,
+)
 from connector.dashboard.room import Room, page
 from connector.model import Json, Name
 from connector.records import store
@@ -26,7 +32,16 @@ def blueprint(room: Room) -> Blueprint:
             found = search.records(room.client, room.resources(), text, number)
         else:
             found = search.Records(tuple(search.latest_records(room.client)))
-        return page("records.html", q=text, found=found, rows=_rows(room, found.states))
+        shown = len(found.states) + request.args.get("shown", 0, int)
+        return page(
+            "records_rows.html" if request.args.get("part") else "records.html",
+            q=text,
+            found=found,
+            rows=_rows(room, found.states),
+            looked=found.looked + request.args.get("looked", 0, int),
+            shown=shown,
+            searching=bool(found.cursor) and shown < search.SHOWN,
+        )
 
     @pages.get("/one")
     def one() -> str:
@@ -68,14 +83,19 @@ def _rows(room: Room, states: tuple[State, ...]) -> list[dict[str, Json]]:
 def _detail(room: Room, state: State, *, revealed: bool) -> str:
     record = reports.record_detail(room.client, room.config, state)
     if not revealed:
+        known = personal({field["field"]: field["value"] for field in record["fields"]})
         record = record | {
             "fields": [
-                field | {"value": masked_field(field["field"], field["value"])}
+                field
+                | {
+                    "value": masked_field(field["field"], field["value"]),
+                    "note": masked_text(field["note"] or "", known),
+                }
                 for field in record["fields"]
             ],
-            "calls": [call | {"answer": masked_answer(call["answer"])} for call in record["calls"]],
-            "why": masked_text(record["why"]) if record["why"] else None,
-            "answer": masked_answer(record["answer"]),
-            "warnings": [masked_text(text) for text in record["warnings"]],
+            "calls": [masked_call(call, known) for call in record["calls"]],
+            "why": masked_text(record["why"] or "", known),
+            "answer": masked_answer(record["answer"], known),
+            "warnings": [masked_text(text, known) for text in record["warnings"]],
         }
     return page("record.html", record=record, revealed=revealed)

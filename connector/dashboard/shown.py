@@ -16,6 +16,7 @@ from flask_babel import format_decimal, format_timedelta
 from markupsafe import Markup, escape
 
 from connector.dashboard.masking import masked_field, masked_text
+from connector.dashboard.words import ACTIONS, DID, MEANINGS, said
 from connector.model import Json, Problem
 
 
@@ -31,6 +32,10 @@ def filters(zone: ZoneInfo) -> Mapping[str, Callable[..., Any]]:
         "masked": masked_text,
         "hidden": masked_field,
         "problems_json": problems_json,
+        "said": said,
+        "meaning": lambda word: MEANINGS.get(word, word),
+        "did": lambda word: DID.get(word, word),
+        "action": lambda word: ACTIONS.get(word, word),
     }
 
 

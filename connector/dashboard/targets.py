@@ -7,12 +7,14 @@ from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
 from connector import flow, reports
-from connector.dashboard.masking import masked_answer
+from connector.dashboard.masking import masked_call, masked_text, personal
 from connector.dashboard.room import Room, page
-from connector.model import Json
+from connector.model import Json, Name
+from connector.plan import values
 from connector.records import store
 
 ERRORS_SHOWN = 10
+_LOOKED_AT = 100
 
 
 def blueprint(room: Room) -> Blueprint:
@@ -23,7 +25,13 @@ def blueprint(room: Room) -> Blueprint:
     def listed() -> str:
         failed = _failed_calls(room)
         rows = [
-            row | {"config": room.config.targets[row["name"]], "errors": failed[row["name"]]}
+            row
+            | {
+                "why": masked_text(row["why"] or ""),
+                "by_hand": row["why"] == flow.BY_HAND,
+                "config": room.config.targets[row["name"]],
+                "errors": failed[row["name"]],
+            }
             for row in reports.targets(room.client, room.config)
         ]
         return page("targets.html", targets=rows)
@@ -52,12 +60,22 @@ def _known(room: Room, name: str) -> str:
 
 
 def _failed_calls(room: Room) -> dict[str, list[dict[str, Json]]]:
-    """The latest calls of each target that were not answered as hoped."""
+    """The latest calls of each target that were not answered as hoped, the last first."""
     failed: dict[str, list[dict[str, Json]]] = {name: [] for name in room.config.targets}
     for line in store.calls(room.client, None, store.CALLS_KEPT):
         call = reports.call_json(line)
         rows = failed.get(call["target"])
-        if rows is None or call["meaning"] == "done" or len(rows) >= ERRORS_SHOWN:
-            continue
-        rows.append(call | {"answer": masked_answer(call["answer"])})
-    return failed
+        if rows is not None and call["meaning"] != "done" and len(rows) < _LOOKED_AT:
+            rows.append(call)
+    return {name: _shown(room, rows) for name, rows in failed.items()}
+
+
+def _shown(room: Room, calls: list[dict[str, Json]]) -> list[dict[str, Json]]:
+    """Calls are noted when their delivery has ended: by time they are in order only here."""
+    latest = sorted(calls, key=lambda call: call["at"], reverse=True)[:ERRORS_SHOWN]
+    names = [Name(call["target"], call["resource"], call["id"]) for call in latest]
+    states = store.read(room.client, names)
+    return [
+        masked_call(call, personal(values(state.merged)))
+        for call, state in zip(latest, states, strict=True)
+    ]
