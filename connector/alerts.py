@@ -1,4 +1,5 @@
-"""Messages to a chat when something changes: for those who run no monitoring.
+"""Messages to a chat when something changes, for those who run no monitoring; and to the log when
+a target pauses or flows again.
 
 Keys:
 
@@ -77,19 +78,22 @@ class Condition:
 
 
 class Watch:
-    """What the maintenance of a worker calls again and again; does nothing without an address."""
+    """What the maintenance of a worker calls again and again. Without an address it posts nothing;
+    that a target paused, or flows again, stands in each worker's log all the same."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
         self._http = Http(connections=1)
         self._redaction = Redaction()
         self._poster: threading.Thread | None = None
+        self._flows = dict.fromkeys(config.targets, True)
 
     def look(self, client: Redis) -> None:
         """Find out what has changed, if nobody has done so just now, and see that it is posted.
 
         Raises RedisError.
         """
+        self._log_pauses(client)
         url = self._config.alerts.url
         if url is None:
             return
@@ -102,6 +106,20 @@ class Watch:
                 target=self._post_all, args=(url,), name="alerts", daemon=True
             )
             self._poster.start()
+
+    def _log_pauses(self, client: Redis) -> None:
+        for name, flowed in self._flows.items():
+            now = flow.flow(client, name)
+            flows = now.state == "open"
+            if flows and not flowed:
+                log.info("deliveries to %s flow again", name)
+            elif flowed and not flows:
+                log.warning(
+                    "nothing is delivered to %s: it is paused (%s); `connector targets` says more",
+                    name,
+                    _plain(now.why),
+                )
+            self._flows[name] = flows
 
     def _post_all(self, url: Url) -> None:
         try:

@@ -135,6 +135,28 @@ def test_a_pause_is_told_once_and_so_is_its_end(
     assert (second["alert"], second["state"]) == ("target_paused", "resolved")
 
 
+def test_a_pause_and_its_end_stand_in_the_log_once_also_without_a_chat(
+    client: Redis, tmp_path: Path, redis_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    watch = Watch(configured(tmp_path, redis_url))
+    with caplog.at_level(logging.INFO, "connector.alerts"):
+        look(client, watch)
+        pause(client, f"503 Service Unavailable: {PERSONAL[0]}")
+        look(client, watch)
+        look(client, watch)
+        flow.resume(client, "crm")
+        look(client, watch)
+        look(client, watch)
+    assert [(record.levelname, record.message) for record in caplog.records] == [
+        (
+            "WARNING",
+            "nothing is delivered to crm: it is paused (503 Service Unavailable); "
+            "`connector targets` says more",
+        ),
+        ("INFO", "deliveries to crm flow again"),
+    ]
+
+
 def test_a_pause_by_hand_is_no_news_to_those_who_made_it(client: Redis, config: Config) -> None:
     flow.pause(client, "crm")
     assert decide(client, conditions(client, config), Redaction()) == 0
@@ -309,10 +331,12 @@ def test_no_message_holds_a_value_of_a_record(client: Redis, config: Config) -> 
 # --- posting
 
 
-def test_nothing_is_looked_at_without_an_address(client: Redis, tmp_path: Path) -> None:
-    config = configured(tmp_path, "redis://127.0.0.1:1/0")
-    Watch(config).look(connect("redis://127.0.0.1:1/0"))  # would raise
-    assert config.alerts.url is None
+def test_without_an_address_nothing_waits_to_be_posted(
+    client: Redis, tmp_path: Path, redis_url: str
+) -> None:
+    pause(client)
+    Watch(configured(tmp_path, redis_url)).look(client)
+    assert client.keys("c:alerts*") == []
 
 
 def test_a_receiver_that_is_away_gets_the_message_later(
