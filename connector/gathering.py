@@ -218,8 +218,18 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         self._held = 0
         self._lingering: dict[Any, float] = {}
         self._threads_until = 0.0
+        self.turns = 0
+        """How often the loop has turned."""
 
     # --- instead of gunicorn's own
+
+    def notify(self) -> None:
+        """The loop turns: there is no parent to be told."""
+        self.turns += 1
+
+    def is_parent_alive(self) -> bool:
+        """There is none that matters."""
+        return True
 
     def enqueue_req(self, conn: Any) -> None:
         """A connection has something to say, or may have: gather what it says."""

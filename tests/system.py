@@ -176,13 +176,6 @@ class System:
         process.wait()
         lifeline.cut()
 
-    def kill9_children(self, name: str) -> None:
-        """Kill those that the process forked, and not itself."""
-        parent = self.processes[name][0].pid
-        children = Path(f"/proc/{parent}/task/{parent}/children").read_text()
-        for child in children.split():
-            os.kill(int(child), signal.SIGKILL)
-
     def stop(self, name: str, within: float = 30.0) -> int:
         """SIGTERM, and the exit code."""
         process, lifeline = self.processes.pop(name)

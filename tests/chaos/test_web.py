@@ -25,19 +25,6 @@ def test_the_web_process_killed_under_load(brisk: Brisk, tally: Tally) -> None:
         assert 150 < len(load.acknowledged) < 700
 
 
-def test_the_child_that_answers_killed_under_load(brisk: Brisk, tally: Tally) -> None:
-    """The same for the process that gunicorn forks: another takes its place by itself."""
-    stream = Stream(20)
-    with brisk() as system:
-        with Load(system, stream.bodies(450), rate=150) as load:
-            for before in (100, 250):
-                wait_for(lambda enough=before: load.sent > enough, f"{before} requests")
-                system.kill9_children("web")
-        wait_for(lambda: system.answers("healthz"), "web")
-        balance(system, stream, load, tally=tally)
-        assert len(load.acknowledged) > 100
-
-
 def test_the_web_process_killed_while_it_spools(brisk: Brisk, tally: Tally) -> None:
     """The disk has it before the answer; found at the next start, drained with Redis back."""
     stream = Stream(20)
