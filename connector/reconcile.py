@@ -366,20 +366,16 @@ class Reconciler:
         was written down before its last create."""
         told = _learnt(work, outcome, intended)
         release = self._settled(work, outcome, told, probing)
-        release = replace(
+        refused = outcome.meaning == "refused"
+        says = not probing or outcome.meaning == "done"  # a probe that failed says nothing new
+        return replace(
             release,
             calls=tuple(_call_line(work.lease.name, call) for call in outcome.calls),
             unpaid=len(outcome.calls) - self._paid(work.lease.name),
             edits=tuple(map(edits.pack, _edits(work, outcome))),
-        )
-        if probing and outcome.meaning != "done":
-            return release
-        refused = outcome.meaning == "refused"
-        return replace(
-            release,
-            verdict=flow.VERDICTS[outcome.meaning],
-            signature=likeness(outcome.status, outcome.answer)[:500] if refused else "",
-            why=outcome.reason,
+            verdict=flow.VERDICTS[outcome.meaning] if says else "",
+            signature=likeness(outcome.status, outcome.answer)[:500] if says and refused else "",
+            why=outcome.reason if says else "",
         )
 
     def _settled(

@@ -33,14 +33,16 @@ def write_fields(
     a field that stands in the same place. Raises CannotPlace and CannotRender.
     """
     own = resource.external_id if with_id else None
+    rules = resource.fields
     placed: list[tuple[Place, Json]] = []
-    for name in sorted(fields.keys() | as_read.keys()):
+    for name in sorted(fields.keys() | as_read.keys() if as_read else fields):
         given = as_read[name] if name in as_read else fields[name]
         if given is None and creating:
             continue
-        place = _place(resource, name)
+        rule = rules.get(name)
+        place = rule.at if rule else _own_place(name)
         if own is None or place != own.at:
-            formed = given if name in as_read else form(resource, name, given, values)
+            formed = given if name in as_read else _form(resource, rule, given, values)
             placed.append((place, formed))
     if own is not None:
         formed = _form(resource, own, values["external_id"], values)
@@ -51,11 +53,6 @@ def write_fields(
 def form(resource: ResourceConfig, name: str, given: Json, values: Mapping[str, Json]) -> Json:
     """A field's value as it is written."""
     return _form(resource, resource.fields.get(name), given, values)
-
-
-def _place(resource: ResourceConfig, name: str) -> Place:
-    rule = resource.fields.get(name)
-    return rule.at if rule else _own_place(name)
 
 
 @lru_cache(maxsize=4096)

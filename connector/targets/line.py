@@ -119,7 +119,15 @@ class Line:
         return judgement
 
     def _tried(self, outgoing: Outgoing, case: Case) -> Judgement:
-        result: Judgement = _BLIPS(self._try, outgoing, case)
+        begun = time.monotonic()
+        first = self._try(outgoing, case)
+        if not _is_blip(outgoing, first):
+            return first  # nearly always, and then there is nothing to keep account of
+        known = [first]
+        left = BLIP_SECONDS - (time.monotonic() - begun)
+        result: Judgement = _blips(left)(
+            lambda call, about: known.pop() if known else self._try(call, about), outgoing, case
+        )
         return result
 
     def _try(self, outgoing: Outgoing, case: Case) -> Judgement:
@@ -248,9 +256,11 @@ def _last(state: RetryCallState) -> Judgement:
     return judgement
 
 
-_BLIPS = Retrying(
-    stop=stop_after_attempt(TRIES) | stop_before_delay(BLIP_SECONDS),
-    wait=_wait,
-    retry=_again,
-    retry_error_callback=_last,
-)
+def _blips(seconds: float) -> Retrying:
+    """Tries until a blip is over, or until so many seconds would be."""
+    return Retrying(
+        stop=stop_after_attempt(TRIES) | stop_before_delay(seconds),
+        wait=_wait,
+        retry=_again,
+        retry_error_callback=_last,
+    )

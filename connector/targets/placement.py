@@ -38,10 +38,10 @@ def show(place: Place) -> str:
 
 
 def _put(tree: dict[str, Json], place: Place, value: Json) -> None:
-    node = tree
-    for step in place[:-1]:
-        node = _object_at(node, step, place)
-    last = place[-1]
+    node, last = tree, place[-1]
+    if len(place) > 1:
+        for step in place[:-1]:
+            node = _object_at(node, step, place)
     if last.where:
         if not isinstance(value, dict):
             raise CannotPlace(f"{show(place)} is an object of a list: name the key that is meant")

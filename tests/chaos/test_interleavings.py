@@ -626,7 +626,8 @@ def machine(
     clock = Clock()
     seen_by_workers = SimpleNamespace(monotonic=clock.monotonic, time_ns=clock.time_ns)
     monkeypatch.setattr(reconcile, "time", seen_by_workers)
-    monkeypatch.setattr(line._BLIPS, "sleep", lambda seconds: None)
+    patient = line._blips
+    monkeypatch.setattr(line, "_blips", lambda left: patient(left).copy(sleep=lambda seconds: None))
     shared = {
         "client": connect(redis_url),
         "clock": clock,
