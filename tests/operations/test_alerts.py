@@ -280,14 +280,47 @@ def dead_event(client: Redis, number: int, message: str, place: Place | None) ->
     journal.finish(client, [Entry(entry.serial, event, "dead", 1, (), Problem(message, "", place))])
 
 
+def tell(client: Redis) -> int:
+    """As one who looks a moment later."""
+
+    def millisecond() -> int:
+        seconds, micros = client.time()
+        return int(seconds) * 1000 + int(micros) // 1000
+
+    made = millisecond()
+    wait_for(lambda: millisecond() > made + 1, "the next moment", every=0.001)
+    return tell_new_reasons(client, Redaction())
+
+
+def test_a_dead_letter_of_the_moment_of_a_look_is_told_by_the_next(client: Redis) -> None:
+    dead_record(client, 1, 422, "one")
+    assert tell(client) == 1
+    dead_record(client, 2, 400, "other")
+    client.zadd("c:dead", {"rcrm:tickets:2": int((time.time() + 0.5) * 1000)})
+    assert tell_new_reasons(client, Redaction()) == 0
+    wait_for(lambda: tell_new_reasons(client, Redaction()) == 1, "the message", every=0.005)
+
+
+def test_dead_letters_of_one_moment_are_not_torn_apart_by_a_page(
+    client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(alerts, "DEAD_AT_ONCE", 3)
+    for number, status in enumerate((400, 401, 402, 403)):
+        dead_record(client, number + 1, status, "x")
+        client.zadd("c:dead", {f"rcrm:tickets:{number + 1}": 1000 + (number > 0)})
+    monkeypatch.setattr(alerts, "REASONS_AT_ONCE", 9)
+    client.zadd("c:dead", {"rcrm:tickets:2": 1000})
+    assert [tell(client), tell(client)] == [2, 2]
+
+
 def test_the_first_dead_letter_of_a_reason_is_told_and_no_other(client: Redis) -> None:
     for number in range(1, 6):
         dead_record(client, number, 422, f'"value {number}" is too long')
-    assert tell_new_reasons(client, Redaction()) == 1
+    assert tell(client) == 1
     dead_record(client, 6, 422, '"value 6" is too long')
-    assert tell_new_reasons(client, Redaction()) == 0
+    assert tell(client) == 0
     dead_record(client, 7, 400, "no such field")
-    assert tell_new_reasons(client, Redaction()) == 1
+    assert tell(client) == 1
     messages = sorted(told(client), key=lambda message: message["text"])
     assert [message["text"] for message in messages] == [
         "⚠ The first dead letter of its kind: a record of tickets for crm; the CRM answered "
@@ -301,7 +334,7 @@ def test_a_dead_event_is_told_by_the_line_of_the_mapping(client: Redis) -> None:
     dead_event(client, 1, "not 'x'", Place("mappings/tickets.yaml", 12, 5))
     dead_event(client, 2, "not 'y'", Place("mappings/tickets.yaml", 12, 5))
     dead_event(client, 3, "no object", None)
-    assert tell_new_reasons(client, Redaction()) == 2
+    assert tell(client) == 2
     texts = sorted(message["text"] for message in told(client))
     assert "an event of caresoft; it cannot be read." in texts[0]
     assert "the mapping at mappings/tickets.yaml:12 cannot use a value" in texts[1]
@@ -310,8 +343,8 @@ def test_a_dead_event_is_told_by_the_line_of_the_mapping(client: Redis) -> None:
 def test_a_hundred_reasons_at_once_are_a_few_messages(client: Redis) -> None:
     for number in range(100):
         dead_event(client, number, "x", Place("mappings/tickets.yaml", number, 5))
-    assert tell_new_reasons(client, Redaction()) == alerts.REASONS_AT_ONCE
-    assert tell_new_reasons(client, Redaction()) == 0
+    assert tell(client) == alerts.REASONS_AT_ONCE
+    assert tell(client) == 0
 
 
 def test_no_message_holds_a_value_of_a_record(client: Redis, config: Config) -> None:
@@ -321,7 +354,7 @@ def test_no_message_holds_a_value_of_a_record(client: Redis, config: Config) -> 
     pause(client, f"422 Unprocessable Entity: {said}")
     decide(client, conditions(client, config), Redaction())
     pause(client, f"login failed for {said}")
-    tell_new_reasons(client, Redaction())
+    tell(client)
     everything = json.dumps(told(client), ensure_ascii=False)
     assert len(told(client)) == 3
     for hidden in PERSONAL:
