@@ -71,7 +71,7 @@ def _fields(context: Context, function: str, fields: Json) -> Iterator[tuple[str
     if not isinstance(fields, list):
         raise wrong(function, fields, "a list of custom fields like ticket.addition_fields")
     for field in fields:
-        if isinstance(field, Mapping):
+        if isinstance(field, dict):
             code = field.get("field")
             if is_number(code):
                 yield number_text(code, function), field
