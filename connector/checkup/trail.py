@@ -85,7 +85,7 @@ class Earlier:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *exception: object) -> None:
         """What was not `done` waits for another run."""
         for _, file in self._files:
             file.close()

@@ -20,11 +20,13 @@ MOST_BYTES = 20 * 1024 * 1024
 _MOST_STEPS = 50  # references to references
 
 METHODS = ("get", "post", "put", "patch", "delete")
+FORM = "application/x-www-form-urlencoded"
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One call that the file describes. `schema` is None where it tells of no body."""
+    """One call that the file describes. `request` is None where it tells of no body;
+    `credentials` are the names of the ways that it says are good for it."""
 
     method: str
     path: str
@@ -32,6 +34,7 @@ class Operation:
     request: Json = None
     media_type: str | None = None
     answers: Mapping[str, Json] = field(default_factory=dict)
+    credentials: tuple[str, ...] = ()
 
     @property
     def answer(self) -> Json:
@@ -91,19 +94,23 @@ class Spec:
         """The base addresses that it names."""
         if self.is_swagger:
             host, base = self.data.get("host"), self.data.get("basePath") or ""
-            schemes = self.data.get("schemes") or ["https"]
-            return [f"{scheme}://{host}{base}".rstrip("/") for scheme in schemes] if host else []
-        servers = self.data.get("servers")
-        urls = (
-            _map(server).get("url") for server in (servers if isinstance(servers, list) else ())
-        )
-        return [url.rstrip("/") for url in urls if isinstance(url, str) and url.strip("/")]
+            schemes = _list(self.data.get("schemes")) or ["https"]
+            if not host:
+                return [base.rstrip("/")] if isinstance(base, str) and base.strip("/") else []
+            secure_first = sorted(schemes, key=lambda scheme: scheme != "https")
+            return [f"{scheme}://{host}{base}".rstrip("/") for scheme in secure_first]
+        urls = (_filled(_map(server)) for server in _list(self.data.get("servers")))
+        return [url.rstrip("/") for url in urls if url.strip("/")]
 
     def security(self) -> Mapping[str, Json]:
         """The ways of credentials by name."""
         if self.is_swagger:
             return _map(self.data.get("securityDefinitions"))
         return _map(_map(self.data.get("components")).get("securitySchemes"))
+
+    def _credentials(self, operation: Mapping[str, Json]) -> tuple[str, ...]:
+        said = operation.get("security", self.data.get("security"))
+        return tuple(name for each in _list(said) for name in _map(each) if len(_map(each)) == 1)
 
     def _operation(
         self, method: str, path: str, item: Mapping[str, Json], operation: Mapping[str, Json]
@@ -116,27 +123,25 @@ class Spec:
             for code, answer in _map(operation.get("responses")).items()
         }
         kept = tuple(each for each in parameters if each.get("in") in ("path", "query", "header"))
-        return Operation(method.upper(), path, kept, request, media, answers)
+        names = self._credentials(operation)
+        return Operation(method.upper(), path, kept, request, media, answers, names)
 
     def _request(
         self, operation: Mapping[str, Json], parameters: list[Mapping[str, Json]]
     ) -> tuple[Json, str | None]:
         if self.is_swagger:
             body = next((each for each in parameters if each.get("in") == "body"), {})
-            return body.get("schema"), None
+            form = [each for each in parameters if each.get("in") == "formData"]
+            return (_as_schema(form), FORM) if form and not body else (body.get("schema"), None)
         content = _map(_map(self.resolve(operation.get("requestBody"))).get("content"))
-        for media, described in content.items():
-            if str(media).partition(";")[0].endswith("json"):
-                return _map(described).get("schema"), str(media)
-        return None, None
+        media = _chosen(content, FORM)
+        return _map(content.get(media or "")).get("schema"), None if media == "*/*" else media
 
     def _answer(self, answer: Mapping[str, Json]) -> Json:
         if self.is_swagger:
             return answer.get("schema")
-        for media, described in _map(answer.get("content")).items():
-            if str(media).partition(";")[0].endswith("json"):
-                return _map(described).get("schema")
-        return None
+        content = _map(answer.get("content"))
+        return _map(content.get(_chosen(content) or "")).get("schema")
 
     def _find(self, reference: str) -> Json:
         if not reference.startswith("#"):
@@ -152,6 +157,39 @@ class Spec:
             else:
                 return {}
         return node
+
+
+def _chosen(content: Mapping[str, Json], otherwise: str | None = None) -> str | None:
+    """The media type to speak: plain JSON before that of a vendor, then any, then `otherwise`."""
+    names = [media for media in content if isinstance(media, str)]
+    plain = [name for name in names if name.partition(";")[0].strip() == "application/json"]
+    json_ = [name for name in names if name.partition(";")[0].strip().endswith("json")]
+    # What a patch of JSON Patch (RFC 6902) sends is no record.
+    merged = [name for name in json_ if not name.startswith("application/json-patch")]
+    any_ = [name for name in names if name == "*/*"]
+    forms = [name for name in names if otherwise and name.partition(";")[0] == otherwise]
+    return next(iter([*plain, *merged, *any_, *forms]), None)
+
+
+def _as_schema(form: list[Mapping[str, Json]]) -> Json:
+    """The fields of a form of Swagger 2.0 as the schema of a body."""
+    return {
+        "type": "object",
+        "properties": {str(each.get("name")): dict(each) | {"in": None} for each in form},
+        "required": [str(each.get("name")) for each in form if each.get("required") is True],
+    }
+
+
+def _filled(server: Mapping[str, Json]) -> str:
+    """The address of a server with the defaults of its variables."""
+    url = server.get("url")
+    if not isinstance(url, str):
+        return ""
+    for name, variable in _map(server.get("variables")).items():
+        default = _map(variable).get("default")
+        if isinstance(default, str):
+            url = url.replace("{" + str(name) + "}", default)
+    return url
 
 
 def read(file: Path) -> Spec:

@@ -16,6 +16,7 @@ from connector.model import Json
 from connector.openapi.document import Operation, Spec
 
 _ITEM = re.compile(r"^(?P<collection>.*?)(?:/\{(?P<id>[^{}]+)\}|\(\{(?P<odata>[^{}]+)\}\))/?$")
+_DEEPEST = 6
 _ID_NAME = re.compile(
     r"(^|[_.-])(id|uid|uuid|guid|key|code)$|[a-z](Id|ID|Uuid|Key)$|^(id|uuid)$", re.A
 )
@@ -55,6 +56,9 @@ def resources(spec: Spec) -> list[Resource]:
             entry[2].setdefault(operation.method, operation)
         else:
             many.setdefault(_key(operation.path), {}).setdefault(operation.method, operation)
+    for path, _, operations in list(one.values()):
+        if _key(path) in one:  # `/{module}` is one of many modules, and has many records itself
+            many.setdefault(_key(path), operations)
     made = [_resource(key, many.get(key, {}), one.get(key)) for key in {**many, **one}]
     return [each for each in made if _can_write(each)]
 
@@ -63,8 +67,8 @@ def choose(spec: Spec, name: str, hint: str | None) -> Resource | None:
     """The resource for a mapping's word, or the one that a path or a schema's name points at."""
     known = resources(spec)
     if hint and hint.startswith("/"):
-        wanted = _key(_collection_of(hint))
-        return next((each for each in known if each.collection == wanted), None)
+        places = (_key(hint), _key(_collection_of(hint)))
+        return next((r for place in places for r in known if r.collection == place), None)
     if hint:
         return next((each for each in known if hint in _schema_names(each)), None) or choose(
             spec, hint, None
@@ -119,15 +123,23 @@ def _schema_names(resource: Resource) -> set[str]:
     names: set[str] = set()
     for operation in (*resource.of_many.values(), *resource.of_one.values()):
         for schema in (operation.request, *operation.answers.values()):
-            names |= _names_in(schema, 0)
+            names |= _names_in(schema)
     return names
 
 
-def _names_in(schema: Json, depth: int) -> set[str]:
-    if isinstance(schema, list):
-        return set().union(*(_names_in(each, depth + 1) for each in schema))
-    if not isinstance(schema, dict) or depth > 6:
-        return set()
-    reference = schema.get("$ref")
-    own = {reference.rpartition("/")[2]} if isinstance(reference, str) else set()
-    return own.union(*(_names_in(each, depth + 1) for each in schema.values()))
+def _names_in(schema: Json) -> set[str]:
+    """The names of what is referred to, not too deep down; each node is looked at once, as YAML's
+    aliases may have one stand in very many places."""
+    names: set[str] = set()
+    seen: set[int] = set()
+    waiting: list[tuple[Json, int]] = [(schema, 0)]
+    while waiting:
+        node, depth = waiting.pop()
+        if id(node) in seen or depth > _DEEPEST or not isinstance(node, dict | list):
+            continue
+        seen.add(id(node))
+        if isinstance(node, dict) and isinstance(node.get("$ref"), str):
+            names.add(node["$ref"].rpartition("/")[2])
+        inner = node.values() if isinstance(node, dict) else node
+        waiting += [(each, depth + 1) for each in inner]
+    return names

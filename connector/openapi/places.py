@@ -18,9 +18,13 @@ EXTERNAL_ID = re.compile(
     r"^x?(ext|external|source|foreign|remote|integration|import|sync|partner|caresoft|mobio)"
     r"(system|record|object)?(id|key|ref|reference|code|identifier)$"
 )
-_WRAPPERS = ("data", "record", "item", "result", "attributes", "fields", "payload")
+_WRAPPERS = ("data", "record", "item", "result", "attributes", "fields", "payload", "properties")
 _LISTS = ("data", "items", "results", "records", "rows", "value", "hits", "list", "content")
-_ASIDE = frozenset({"permissions", "meta", "links", "included", "jsonapi", "status", "success"})
+_ASIDE = frozenset(
+    {"permissions", "meta", "links", "included", "jsonapi", "status", "success"}
+    | {"associations", "id", "idProperty", "createdAt", "updatedAt", "archived", "archivedAt"}
+    | {"propertiesWithHistory", "objectWriteTraceId", "url"}
+)
 _IDS = ("id", "_id", "uuid", "uid", "guid")
 
 
@@ -59,7 +63,8 @@ def body_of(schema: Mapping[str, Json], word: str) -> Body:
     for name, inner in known.items():
         if (is_object(inner) and _is_wrapper(name, word, known)) or _holds_all(name, known):
             return Body({name: "{fields}"}, inner)
-        if "array" in types(inner) and len(known) == 1 and is_object(inner.get("items", {})):
+        listed = "array" in types(inner) and (len(known) == 1 or name == "data")
+        if listed and is_object(inner.get("items", {})):
             return Body({name: ["{fields}"]}, inner["items"])
     return Body("{fields}", schema)
 
@@ -81,6 +86,8 @@ def record_in(schema: Mapping[str, Json], word: str) -> tuple[str, Mapping[str, 
     for name in (*_WRAPPERS, *(each for each in known if fold(each) == fold(word))):
         inner = known.get(name, {})
         if name in ("fields", "payload") or not (is_object(inner) or _holds_all(name, known)):
+            continue
+        if name == "properties" and not _holds_all(name, known):
             continue
         if is_object(properties(inner).get("attributes", {})):
             return f"{name}.attributes", properties(inner)["attributes"]
@@ -121,6 +128,8 @@ def hits_in(schema: Mapping[str, Json], word: str) -> Hits | None:
             continue
         inner = properties(hit).get("attributes", {})
         record = "attributes" if is_object(inner) else None
+        if _holds_all("properties", properties(hit)):
+            record, inner = "properties", properties(hit)["properties"]
         own = _id_name(hit, word)
         return Hits(place, record, _quoted(own) if own else None, inner if record else hit)
     return None

@@ -15,7 +15,7 @@ from connector.openapi.document import Operation, Spec
 from connector.openapi.known import Known
 from connector.openapi.paths import Resource
 from connector.openapi.places import Body, Hits, body_of, hits_in, id_in, is_external, record_in
-from connector.openapi.shapes import is_object, plain, properties
+from connector.openapi.shapes import is_object, plain, properties, types
 
 _JSON = ("application/json", None)
 _ASIDE = re.compile(r"authorization|content-type|accept.*|if-(none-)?match|user-agent", re.I)
@@ -97,13 +97,28 @@ def _writes(draft: _Draft) -> None:
         creating = patch or put
     if creating is not None:
         _one_call(draft, creating)
-    elif post is not None and (patch or put or one.get("POST")):
-        _two_calls(draft, post, patch or put or one["POST"])
+    elif post is not None and (update := patch or put or _other_update(draft)):
+        _two_calls(draft, post, update)
     elif post is not None:
         _post_alone(draft, post)
     elif patch or put:
         _one_call(draft, patch or put or one["PATCH"])
         draft.notes.append("No call creates a record: does the one above?")
+
+
+def _other_update(draft: _Draft) -> Operation | None:
+    """A call that changes a record whose id stands in the body, or a POST to the record."""
+    many, post = draft.resource.of_many, draft.resource.of_one.get("POST")
+    for method in ("PATCH", "PUT"):
+        operation = many.get(method)
+        if operation and _own_id(body_of(draft.schema(operation.request), draft.word).fields):
+            return operation
+    return post if post is not None and post.request is not None else None
+
+
+def _own_id(fields: Mapping[str, Json]) -> str | None:
+    """The field of a body that seems to name the record."""
+    return next((n for n in ("id", "_id", "Id", "uuid") if n in properties(fields)), None)
 
 
 def _one_call(draft: _Draft, operation: Operation) -> None:
@@ -144,9 +159,13 @@ def _two_calls(draft: _Draft, post: Operation, update: Operation) -> None:
     draft.crm_id = id_in(draft.schema(post.answer), draft.word)
     draft.external = _external_field(draft)
     search, doubtful = _search(draft)
+    if search is None:
+        search, doubtful = _search_by_post(draft)
     calls = {
-        "create": _call(draft, post, "", default="POST"),
-        "update": _call(draft, update, "{crm_id}", default="PATCH", body=_body_of_one(draft)),
+        "create": _call(draft, post, "", default="POST", body=_body_of_new(draft)),
+        "update": _call(
+            draft, update, "{crm_id}", default="PATCH", body=_body_of_one(draft, update)
+        ),
     }
     if search is not None:
         why = "a record has the CRM's own id, so it is searched for by ours, once"
@@ -226,6 +245,8 @@ def _path(draft: _Draft, operation: Operation, record: str, id_name: str | None)
     def placed(match: re.Match[str]) -> str:
         if match[1] == id_name and record:
             return record
+        if draft.resource.collection.endswith(match[0]):
+            return "{resource}"
         word = re.sub(r"\W", "_", match[1]).upper()
         draft.notes.append(f"`{word}` in {operation.path}: put in what it should be.")
         return word
@@ -250,14 +271,15 @@ def _headers(draft: _Draft, operation: Operation) -> dict[str, Json]:
         and not _ASIDE.fullmatch(str(each.get("name")))
         and not _KEY.search(str(each.get("name")))
     }
-    if operation.media_type not in _JSON:
+    if operation.media_type not in _JSON and operation.request is not None:
         headers["Content-Type"] = operation.media_type
     return headers
 
 
 def _value(draft: _Draft, parameter: Mapping[str, Json], operation: Operation) -> Json:
     schema = draft.schema(parameter.get("schema") or parameter)
-    raw = draft.spec.resolve(parameter.get("schema")) or parameter
+    found = draft.spec.resolve(parameter.get("schema"))
+    raw = found if isinstance(found, dict) else parameter
     choices = schema.get("enum") or [None]
     for value in (schema.get("const"), raw.get("default"), parameter.get("example"), choices[0]):
         if value is not None:
@@ -270,15 +292,48 @@ def _value(draft: _Draft, parameter: Mapping[str, Json], operation: Operation) -
 def _body(draft: _Draft) -> None:
     if draft.body.template != "{fields}":
         draft.say("body", draft.body.template, "what is sent is wrapped")
+    free = draft.body.fields.get("additionalProperties")
+    if isinstance(free, dict) and types(free) == ("string",):
+        draft.say("values", "strings", "every value is text")
 
 
-def _body_of_one(draft: _Draft) -> Json:
-    """The body of an update, where it must say which record it is about (JSON:API)."""
+def _body_of_new(draft: _Draft) -> Json:
+    """The body of a create, where lists beside the wrapper are required: none of them."""
+    template, sent = draft.body.template, draft.created_by and draft.created_by.request
+    if not isinstance(template, dict) or not sent:
+        return None
+    whole = draft.schema(sent)
+    lists: dict[str, Json] = {
+        name: []
+        for name in whole.get("required") or ()
+        if name not in template and types(properties(whole).get(name, {})) == ("array",)
+    }
+    return {**template, **lists} if lists else None
+
+
+def _body_of_one(draft: _Draft, update: Operation) -> Json:
+    """The body of an update, where it must say which record it is about: in JSON:API, or because
+    its path does not."""
+    if update.path == draft.resource.collection and draft.resource.id_in == "path":
+        body = body_of(draft.schema(update.request), draft.word)
+        inner = {_own_id(body.fields) or "id": "{crm_id}", "**": "{fields}"}
+        return _in_template(body.template, inner)
     data = draft.body.template.get("data") if isinstance(draft.body.template, dict) else None
     if not isinstance(data, dict) or "attributes" not in data:
         return None
     kind = {"type": data["type"]} if "type" in data else {}
     return {"data": {**kind, "id": "{crm_id}", "attributes": "{fields}"}}
+
+
+def _in_template(template: Json, fields: Json) -> Json:
+    """A body with something else in the place of `{fields}`."""
+    if template == "{fields}":
+        return fields
+    if isinstance(template, dict):
+        return {key: _in_template(value, fields) for key, value in template.items()}
+    return (
+        [_in_template(each, fields) for each in template] if template == ["{fields}"] else template
+    )
 
 
 # --- looking
@@ -318,6 +373,8 @@ def _search(draft: _Draft) -> tuple[dict[str, Json] | None, bool]:
         return None, True
     query = {parameter: "{external_id}", **_query(draft, listing)}
     search: dict[str, Json] = {"path": _path(draft, listing, "", None), "query": query}
+    if headers := _headers(draft, listing):
+        search["headers"] = headers
     hits = _hits(draft)
     if hits is None:
         draft.notes.append(f"Where GET {listing.path} holds its hits is not said: see `found`.")
@@ -349,6 +406,32 @@ def _search_parameter(draft: _Draft, listing: Operation) -> tuple[str | None, bo
             f"`{general}` of GET {listing.path} may want an expression, e.g. {field_name}:…"
         )
     return general, True
+
+
+def _search_by_post(draft: _Draft) -> tuple[dict[str, Json] | None, bool]:
+    """A search that is a POST with conditions in its body, as far as its form is known."""
+    path = f"{draft.resource.collection}/search"
+    post = next((o for o in draft.spec.operations() if (o.method, o.path) == ("POST", path)), None)
+    if post is None:
+        return None, True
+    fields = properties(draft.schema(post.request))
+    name = draft.external or "external_id"
+    condition: Json = None
+    if "filterGroups" in fields:
+        equal = {"propertyName": name, "operator": "EQ", "value": "{external_id}"}
+        condition = {"filterGroups": [{"filters": [equal]}]}
+    elif {"field", "operator", "value"} <= properties(fields.get("query", {})).keys():
+        condition = {"query": {"field": name, "operator": "=", "value": "{external_id}"}}
+    else:
+        draft.notes.append(f"POST {path} finds records: with a `body` it may be the `search:`.")
+        return None, True
+    hits = hits_in(draft.schema(post.answer), draft.word)
+    search: dict[str, Json] = {"method": "POST", "path": path, "body": condition}
+    if hits and hits.found != "@":
+        search["found"] = hits.found
+    if hits and hits.record:
+        search["record"] = hits.record
+    return search, True
 
 
 def _hits(draft: _Draft) -> Hits | None:
@@ -417,11 +500,16 @@ def _fields(draft: _Draft) -> dict[str, Json]:
 def target_lines(spec: Spec, resources: list[Resource]) -> Iterator[Line]:
     """What the file says of all calls: address, credentials, the header for keys."""
     servers = [url for url in spec.servers() if re.match(r"https?://[^{}]+$", url)]
+    paths = [url for url in spec.servers() if re.match(r"/[^{}]+$", url)]
     if servers:
         yield Line("base_url", servers[0], "from `servers`")
+    elif paths:
+        why = f"the file names no host; its paths begin with {paths[0]}"
+        yield Line("base_url", "${CRM_BASE_URL}" + paths[0], why)
     else:
         yield Line("base_url", "${CRM_BASE_URL}", "the file names no server")
-    yield from _credentials(spec)
+    yield from _credentials(spec, resources)
+    yield from _check(spec, resources)
     names = {
         str(each.get("name"))
         for resource in resources
@@ -433,13 +521,56 @@ def target_lines(spec: Spec, resources: list[Resource]) -> Iterator[Line]:
         yield Line("idempotency_header", min(names), "the header for keys, by its own name here")
 
 
-def _credentials(spec: Spec) -> Iterator[Line]:
-    for name, scheme in spec.security().items():
-        auth = _auth(spec.resolve(scheme))
-        if auth:
-            yield Line("auth", auth, f"`{name}` of its security schemes")
-            return
-    yield Line("auth", {"type": "none"}, "it tells of no credentials", doubtful=True)
+_OF_ME = re.compile(r".*/(me|self|whoami|myself|current)/?")
+
+
+def _check(spec: Spec, resources: list[Resource]) -> Iterator[Line]:
+    """A call that needs the credentials and no record: about who calls, else a list."""
+    gets = [o for o in spec.operations() if o.method == "GET" and not _needs(o)]
+    me = next((each for each in gets if _OF_ME.fullmatch(each.path)), None)
+    if me is not None:
+        yield Line("check", {"path": me.path}, "a call about whoever calls")
+        return
+    lists = {r.collection for r in resources}
+    if found := next((o for o in gets if o.path in lists), None):
+        yield Line("check", {"path": found.path}, "a list: only credentials can refuse it")
+
+
+def _needs(operation: Operation) -> bool:
+    """Whether a call wants anything to be said."""
+    return "{" in operation.path or any(e.get("required") is True for e in operation.parameters)
+
+
+_BEST = ("bearer", "header", "oauth2_client_credentials", "basic", "oauth2_refresh_token", "query")
+"""The fewer steps and secrets, the better."""
+
+
+def _credentials(spec: Spec, resources: list[Resource]) -> Iterator[Line]:
+    """The best of the ways that the resource's calls name, else of those that the file has."""
+    calls = [o for r in resources for o in (*r.of_many.values(), *r.of_one.values())]
+    named = {name for call in calls for name in call.credentials}
+    known = {
+        name: auth for name, each in spec.security().items() if (auth := _auth(spec.resolve(each)))
+    }
+    choices = {name: auth for name, auth in known.items() if name in named} or known
+    if not choices:
+        yield Line("auth", {"type": "none"}, "it tells of no credentials", doubtful=True)
+        return
+    name = min(choices, key=lambda each: ("legacy" in each, _BEST.index(choices[each]["type"])))
+    yield Line("auth", choices[name], f"`{name}` of its security schemes")
+
+
+_PREFIX = re.compile(r"\bprefix:?\s+[\"'`](\w+)[\"'`]|\b(Bearer|Token)\s+[<{\[]", re.IGNORECASE)
+"""How descriptions tell what stands before a key in `Authorization`."""
+
+
+def _key_auth(scheme: Mapping[str, Json]) -> dict[str, Json]:
+    name, told = str(scheme.get("name")), str(scheme.get("description", ""))
+    found = _PREFIX.search(told) if name.lower() == "authorization" else None
+    word = (found[1] or found[2]) if found else ""
+    if word.lower() == "bearer":
+        return {"type": "bearer", "token": "${CRM_TOKEN}"}
+    return {"type": scheme["in"], "name": name, "value": f"{word} ${{CRM_KEY}}".strip()}
 
 
 def _auth(scheme: Json) -> dict[str, Json] | None:
@@ -451,17 +582,26 @@ def _auth(scheme: Json) -> dict[str, Json] | None:
     if kind == "basic" or (kind == "http" and how == "basic"):
         return {"type": "basic", "username": "${CRM_USER}", "password": "${CRM_PASSWORD}"}
     if kind == "apiKey" and scheme.get("in") in ("header", "query"):
-        return {"type": scheme["in"], "name": str(scheme.get("name")), "value": "${CRM_KEY}"}
-    if kind == "oauth2":
-        flows = scheme.get("flows") if isinstance(scheme.get("flows"), dict) else {}
-        flow = (flows or {}).get("clientCredentials") or (
-            scheme if scheme.get("flow") == "application" else {}
-        )
+        return _key_auth(scheme)
+    return _oauth2(scheme) if kind == "oauth2" else None
+
+
+_FLOWS = {
+    "clientCredentials": "oauth2_client_credentials",
+    "application": "oauth2_client_credentials",
+    "authorizationCode": "oauth2_refresh_token",
+    "accessCode": "oauth2_refresh_token",
+}
+
+
+def _oauth2(scheme: Mapping[str, Json]) -> dict[str, Json]:
+    """By the flow that a program can go; a token by hand where the file says no address."""
+    said = scheme.get("flows")
+    flows: dict[str, Json] = said if isinstance(said, dict) else {str(scheme.get("flow")): scheme}
+    for name, kind in _FLOWS.items():
+        flow = flows.get(name)
         if isinstance(flow, dict) and str(flow.get("tokenUrl", "")).startswith("http"):
-            return {
-                "type": "oauth2_client_credentials",
-                "token_url": flow["tokenUrl"],
-                "client_id": "${CRM_ID}",
-                "client_secret": "${CRM_SECRET}",
-            }
-    return None
+            token = {"refresh_token": "${CRM_REFRESH_TOKEN}"} if kind.endswith("token") else {}
+            ids = {"client_id": "${CRM_ID}", "client_secret": "${CRM_SECRET}"}
+            return {"type": kind, "token_url": flow["tokenUrl"], **token, **ids}
+    return {"type": "bearer", "token": "${CRM_TOKEN}"}

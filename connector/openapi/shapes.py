@@ -26,6 +26,13 @@ _KEPT = (
     "readOnly",
     "writeOnly",
 )
+_SHAPES: Mapping[str, type | tuple[type, ...]] = {
+    "type": (str, list),
+    "enum": list,
+    "maxLength": int,
+    "minLength": int,
+    "format": str,
+}
 _DEEPEST = 6
 _MOST_NODES = 20_000
 _LONGEST = 300  # characters of a description
@@ -76,7 +83,11 @@ def _plain(
     def inner(part: Json, deeper: int = 1) -> dict[str, Json]:
         return _plain(spec, part, depth + deeper, inside, budget)
 
-    out: dict[str, Json] = {key: node[key] for key in _KEPT if node.get(key) is not None}
+    out: dict[str, Json] = {
+        key: node[key]
+        for key in _KEPT
+        if node.get(key) is not None and isinstance(node[key], _SHAPES.get(key, object))
+    }
     if isinstance(text := node.get("description"), str):
         out["description"] = " ".join(text.split())[:_LONGEST]
     if isinstance(given := node.get("properties"), dict):
@@ -87,6 +98,8 @@ def _plain(
         out["items"] = inner(node["items"])
     if node.get("additionalProperties") is False:
         out["additionalProperties"] = False
+    elif isinstance(node.get("additionalProperties"), dict) and not out.get("properties"):
+        out["additionalProperties"] = inner(node["additionalProperties"])
     for part in _list(node.get("allOf")):
         out = _both(out, inner(part, 0))
     for key in ("oneOf", "anyOf"):

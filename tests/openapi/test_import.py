@@ -25,7 +25,16 @@ from connector.demo.run import EXPECTED
 
 DOCUMENTS = Path(__file__).with_name("documents")
 ENVIRON = dict.fromkeys(
-    ("CRM_TOKEN", "CRM_USER", "CRM_PASSWORD", "CRM_KEY", "CRM_ID", "CRM_SECRET"), "xxxx"
+    [
+        "CRM_TOKEN",
+        "CRM_USER",
+        "CRM_PASSWORD",
+        "CRM_KEY",
+        "CRM_ID",
+        "CRM_SECRET",
+        "CRM_REFRESH_TOKEN",
+    ],
+    "xxxx",
 ) | {"CRM_BASE_URL": "https://crm.example"}
 
 Run = Callable[..., Any]
@@ -276,6 +285,173 @@ def test_a_file_that_exists_is_not_written_over(run: Run) -> None:
     assert "new.yaml exists already" in result.stderr
 
 
+# --- what frameworks and vendors write
+
+
+JSON_ = "application/json"
+OPTIONAL = {"anyOf": [{"type": "string", "maxLength": 5}, {"type": "null"}]}
+TICKET = {
+    "type": "object",
+    "required": ["ticket_subject"],
+    "properties": {"ticket_subject": OPTIONAL, "ext_id": {"type": "string"}},
+}
+
+
+def api(paths: Mapping[str, Any], **more: Any) -> None:
+    """Writes `api.json`, of OpenAPI 3.1."""
+    text = json.dumps({"openapi": "3.1.0", "info": {"title": "x"}, "paths": paths, **more})
+    Path("api.json").write_text(text, "utf-8")
+
+
+def sends(schema: Any, media: str = JSON_) -> dict[str, Any]:
+    return {"requestBody": {"content": {media: {"schema": schema}}}, "responses": {}}
+
+
+def gives(schema: Any, media: str = JSON_) -> dict[str, Any]:
+    return {"responses": {"200": {"content": {media: {"schema": schema}}}}}
+
+
+def test_a_wrapper_of_any_properties_and_a_search_by_post_are_seen(run: Run) -> None:
+    free = {"type": "object", "additionalProperties": {"type": "string"}}
+    row = {"type": "object", "properties": {"id": {"type": "string"}, "properties": free}}
+    hits = {"type": "object", "properties": {"results": {"type": "array", "items": row}}}
+    new = {
+        "type": "object",
+        "required": ["properties", "associations"],
+        "properties": {"properties": free, "associations": {"type": "array", "items": {}}},
+    }
+    asked = {"type": "object", "properties": {"filterGroups": {"type": "array"}}}
+    api(
+        {
+            "/contacts": {"post": {**sends(new), **gives(row)}},
+            "/contacts/search": {"post": {**sends(asked), **gives(hits)}},
+            "/contacts/{id}": {
+                "patch": sends({"properties": {"properties": free}}),
+                "get": gives(row),
+            },
+        }
+    )
+    config = proposed(run, "api.json", "--resource", "contacts")
+    equal = {"propertyName": "external_id", "operator": "EQ", "value": "{external_id}"}
+    assert config["upsert"] == {
+        "strategy": "search_then_write",
+        "search": {
+            "method": "POST",
+            "path": "/contacts/search",
+            "body": {"filterGroups": [{"filters": [equal]}]},
+            "found": "results",
+            "record": "properties",
+        },
+        "create": {
+            "path": "/contacts",
+            "body": {"properties": "{fields}", "associations": []},
+        },
+        "update": {"path": "/contacts/{crm_id}"},
+    }
+    assert (config["body"], config["values"]) == ({"properties": "{fields}"}, "strings")
+    assert config["read"]["record"] == "properties"
+
+
+def test_an_update_that_names_its_record_in_the_body_says_so(run: Run) -> None:
+    pet = {"properties": {"id": {"type": "integer"}, "name": {"type": "string"}}}
+    api({"/pet": {"post": {**sends(pet), **gives(pet)}, "put": sends(pet)}, "/pet/{petId}": {}})
+    config = proposed(run, "api.json", "--resource", "pets")
+    assert config["upsert"]["update"] == {
+        "method": "PUT",
+        "path": "/pet",
+        "body": {"id": "{crm_id}", "**": "{fields}"},
+    }
+
+
+def test_a_form_is_proposed_where_no_json_is_taken(run: Run) -> None:
+    form = "application/x-www-form-urlencoded"
+    api(
+        {
+            "/tickets/": {"post": {**sends(TICKET, form), **gives(TICKET, "*/*")}},
+            "/tickets/{id}/": {"patch": sends(TICKET, form)},
+        }
+    )
+    config = proposed(run, "api.json", "--resource", "tickets")
+    assert config["upsert"]["create"] == {"path": "/tickets/", "headers": {"Content-Type": form}}
+    kept = json.loads(Path("schemas/crm.tickets.json").read_text("utf-8"))
+    assert kept["properties"]["ticket_subject"] == {"type": ["string", "null"], "maxLength": 5}
+
+
+def test_the_form_fields_of_swagger_2_are_those_that_the_crm_knows(run: Run) -> None:
+    fields = [
+        {"in": "formData", "name": "ticket_subject", "type": "string", "required": True},
+        {"in": "formData", "name": "ticket_status", "type": "string", "enum": ["new"]},
+    ]
+    many = {"post": {"parameters": fields, "responses": {}}}
+    one = {"put": {"parameters": fields[1:], "responses": {}}}
+    paths = {"/tickets": many, "/tickets/{id}": one}
+    Path("api.json").write_text(json.dumps({"swagger": "2.0", "paths": paths}), "utf-8")
+    out = json.loads(run("api.json", "--resource", "tickets", "--json").stdout)
+    assert [(f["name"], f["required"]) for f in out["resources"][0]["fields"]] == [
+        ("ticket_subject", True),
+        ("ticket_status", False),
+    ]
+
+
+def test_the_module_of_a_path_is_the_name_of_the_resource(run: Run) -> None:
+    rows = {"properties": {"data": {"type": "array", "items": TICKET}, "trigger": {}}}
+    api({"/crm/{module}": {"post": sends(rows)}, "/crm/{module}/{id}": {"put": sends(rows)}})
+    config = proposed(run, "api.json", "--resource", "leads=/crm/{module}")
+    assert config["upsert"]["create"]["path"] == "/crm/{resource}"
+    assert config["upsert"]["update"]["path"] == "/crm/{resource}/{crm_id}"
+    assert config["body"] == {"data": ["{fields}"]}
+
+
+SCHEMES: list[tuple[dict[str, Any], dict[str, str]]] = [
+    (
+        {"type": "apiKey", "in": "header", "name": "Authorization", "description": "Bearer {key}"},
+        {"type": "bearer", "token": "${CRM_TOKEN}"},
+    ),
+    (
+        {
+            "type": "apiKey",
+            "in": "header",
+            "name": "Authorization",
+            "description": 'Token-based authentication with required prefix "Token"',
+        },
+        {"type": "header", "name": "Authorization", "value": "Token ${CRM_KEY}"},
+    ),
+    (
+        {
+            "type": "oauth2",
+            "flows": {"authorizationCode": {"tokenUrl": "https://crm.example/token"}},
+        },
+        {
+            "type": "oauth2_refresh_token",
+            "token_url": "https://crm.example/token",
+            "refresh_token": "${CRM_REFRESH_TOKEN}",
+            "client_id": "${CRM_ID}",
+            "client_secret": "${CRM_SECRET}",
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(("scheme", "auth"), SCHEMES, ids=["bearer", "prefix", "refresh"])
+def test_credentials_that_the_calls_name_come_before_others(
+    run: Run, scheme: dict[str, Any], auth: dict[str, str]
+) -> None:
+    post = {**sends(TICKET), "security": [{"ours": []}]}
+    schemes = {"another": {"type": "http", "scheme": "basic"}, "ours": scheme}
+    api({"/tickets": {"post": post}}, components={"securitySchemes": schemes})
+    out = json.loads(run("api.json", "--resource", "tickets", "--json").stdout)
+    assert yaml.safe_load(out["yaml"])["targets"]["crm"]["auth"] == auth
+
+
+def test_a_server_without_a_host_and_a_call_about_oneself_are_taken_over(run: Run) -> None:
+    paths = {"/tickets": {"post": sends(TICKET)}, "/users/me": {"get": gives({})}}
+    api(paths, servers=[{"url": "/api/{v}", "variables": {"v": {"default": "v1"}}}])
+    out = json.loads(run("api.json", "--resource", "tickets", "--json").stdout)
+    target = yaml.safe_load(out["yaml"])["targets"]["crm"]
+    assert target["base_url"] == "${CRM_BASE_URL}/api/v1"
+    assert target["check"] == {"path": "/users/me"}
+
+
 # --- files that are no good, and files that mean no good
 
 
@@ -339,6 +515,18 @@ def test_a_document_that_refers_to_itself_ends(run: Run, schemas: dict[str, Any]
     run("bad.json", "--resource", "a")
     kept = Path("schemas/crm.a.json")
     assert not kept.exists() or kept.stat().st_size < 5_000_000
+
+
+def test_aliases_that_stand_for_very_much_end(run: Run) -> None:
+    lines = ["openapi: 3.0.0", "x0: &a0 {properties: {a: {type: string}}}"]
+    for n in range(1, 12):
+        inner = ", ".join(f"k{m}: *a{n - 1}" for m in range(30))
+        lines.append(f"x{n}: &a{n} {{type: object, properties: {{{inner}}}}}")
+    body = "requestBody: {content: {application/json: {schema: *a11}}}"
+    lines.append(f"paths: {{/tickets: {{post: {{{body}, responses: {{}}}}}}}}")
+    Path("laugh.yaml").write_text("\n".join(lines), "utf-8")
+    run("laugh.yaml", "--resource", "tickets")
+    run("laugh.yaml", "--resource", "tickets=Nothing", code=1)
 
 
 def test_the_proposal_of_this_python_is_that_of_every_run(run: Run) -> None:
