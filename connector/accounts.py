@@ -14,12 +14,15 @@ neither the receiver nor a worker ever does.
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from threading import Lock
 from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from redis.exceptions import OutOfMemoryError
 
 from connector.config import Config, Role, User
 from connector.redisdb import PREFIX, Redis
@@ -45,6 +48,10 @@ audit log; `replay` events; retry and drop dead `letters`; pause and resume `tar
 edit of the mappings and plan it; `publish` and roll back; read the `audit` log."""
 
 _TOKEN_BYTES = 32
+_WHILE_FULL: dict[str, tuple[str, float]] = {}
+"""Sessions that a full Redis could not take, and until when (monotonic): a full Redis is when
+somebody must look. Known to this process only, and not for long."""
+_FULL_SECONDS, _FULL_SESSIONS = 3600, 100
 _ONE_AT_A_TIME = Lock()
 """A check takes the memory that its hash asks for; many at once would take it many times."""
 
@@ -98,7 +105,13 @@ def _nobodys() -> str:
 def open_session(client: Redis, user: User, hours: float) -> str:
     """A new session of the user; its token, which nobody else knows. Raises RedisError."""
     token = secrets.token_urlsafe(_TOKEN_BYTES)
-    client.set(_session(token), f"{_mark(user)} {user.name}", ex=_seconds(hours))
+    told = f"{_mark(user)} {user.name}"
+    try:
+        client.set(_session(token), told, ex=_seconds(hours))
+    except OutOfMemoryError:
+        _WHILE_FULL[_session(token)] = told, time.monotonic() + min(_seconds(hours), _FULL_SECONDS)
+        while len(_WHILE_FULL) > _FULL_SESSIONS:
+            _WHILE_FULL.pop(next(iter(_WHILE_FULL)))
     return token
 
 
@@ -110,7 +123,7 @@ def find_session(client: Redis, config: Config, token: str, *, stay: bool = True
     key = _session(token)
     kept = client.getex(key, ex=_seconds(config.dashboard.session_hours)) if stay else None
     kept = kept or client.get(key)
-    mark, _, name = (kept or b"").decode().partition(" ")
+    mark, _, name = (kept.decode() if kept else _opened_while_full(key)).partition(" ")
     user = config.users.get(name)
     if user is None or not secrets.compare_digest(mark, _mark(user)):
         return None
@@ -119,6 +132,7 @@ def find_session(client: Redis, config: Config, token: str, *, stay: bool = True
 
 def close_session(client: Redis, token: str) -> None:
     """The token opens nothing any more."""
+    _WHILE_FULL.pop(_session(token), None)
     client.delete(_session(token))
 
 
@@ -129,8 +143,15 @@ def session_key(client: Redis, config: Config) -> str:
     """
     if config.dashboard.session_key:
         return config.dashboard.session_key
-    client.set(f"{PREFIX}session-key", secrets.token_hex(_TOKEN_BYTES), nx=True)
-    return str(client.get(f"{PREFIX}session-key").decode())
+    key = f"{PREFIX}session-key"
+    if not client.exists(key):
+        client.set(key, secrets.token_hex(_TOKEN_BYTES), nx=True)
+    return str(client.get(key).decode())
+
+
+def _opened_while_full(key: str) -> str:
+    told, until = _WHILE_FULL.get(key, ("", 0.0))
+    return told if time.monotonic() < until else ""
 
 
 def _session(token: str) -> str:

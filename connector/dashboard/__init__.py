@@ -57,7 +57,7 @@ class Beside:
         try:
             pages = self._made()
         except RedisError:
-            return _unavailable(start_response, "Redis is away; events go to the spool meanwhile")
+            return _unavailable(start_response, "Redis is away; try again in a moment")
         return pages(environ, start_response)
 
     def _made(self) -> Wsgi:

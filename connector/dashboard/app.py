@@ -22,7 +22,7 @@ from flask_limiter.errors import RateLimitExceeded
 from flask_login import AnonymousUserMixin, LoginManager, current_user
 from flask_wtf import CSRFProtect
 from flask_wtf.csrf import CSRFError
-from redis.exceptions import RedisError
+from redis.exceptions import OutOfMemoryError, RedisError
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.wrappers import Response as BaseResponse
@@ -42,6 +42,7 @@ from connector.dashboard import (
     shown,
     targets,
 )
+from connector.dashboard.counting import Counts
 from connector.dashboard.login import LANGUAGE_COOKIE, LANGUAGES, SignedIn
 from connector.dashboard.room import Room, page
 from connector.errors import ConnectorError
@@ -103,7 +104,7 @@ def create_app(config: Config, client: Redis, spooled: Callable[[], int | None])
         audits.blueprint(room),
     ):
         app.register_blueprint(made)
-    _add_errors(app)
+    _add_errors(app, room)
     _add_words(app, room)
     return app
 
@@ -164,11 +165,11 @@ def _add_login(app: Flask, room: Room) -> None:
 
 
 def _limiter(app: Flask, client: Redis) -> Limiter:
-    """Counts in Redis for all web processes together; in memory while Redis is away, never not."""
+    """Counts in Redis for all web processes together; in memory while Redis is away or full."""
     return Limiter(
         lambda: request.remote_addr or "unknown",
         app=app,
-        storage_uri="redis://",
+        storage_uri=Counts.URI,
         storage_options={
             "connection_pool": client.connection_pool,
             "key_prefix": f"{PREFIX}limit",
@@ -191,12 +192,21 @@ def _protect(response: Response) -> Response:
     return response
 
 
-def _add_errors(app: Flask) -> None:
+def _add_errors(app: Flask, room: Room) -> None:
     @app.errorhandler(RedisError)
     def away(error: RedisError) -> Response:
+        # From a script it comes as any other error.
+        if isinstance(error, OutOfMemoryError) or "OOM" in str(error):
+            why = _("Nothing can be written until it has room again; what is kept can be read.")
+            return _told(503, _("Redis is full"), why)
         log.warning("a page: Redis is away (%s)", type(error).__name__)
         g._login_user = AnonymousUserMixin()  # who it is stands in Redis: not asked again
-        return _told(503, _("Redis is away"), _("Events go to the spool meanwhile; try again."))
+        spooled = room.spooled()
+        if spooled is None:
+            why = _("Events are refused meanwhile, for no spool is configured; try again.")
+        else:
+            why = _("Events go to the disk meanwhile, %(n)s so far; try again.", n=spooled)
+        return _told(503, _("Redis is away"), why)
 
     @app.errorhandler(ConnectorError)
     def not_now(error: ConnectorError) -> Response:

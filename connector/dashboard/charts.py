@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import groupby
 from zoneinfo import ZoneInfo
 
 from markupsafe import Markup
@@ -60,20 +61,21 @@ def curves(lines: Mapping[str, Sequence[Point]], label: str, frame: Frame) -> Ma
     parts = []
     for colour, (name, points) in enumerate(lines.items()):
         step = (WIDTH - LEFT - RIGHT) / max(1, len(points) - 1)
-        path, pen = "", "M"
-        for at, point in enumerate(points):
-            if point.value is None:
-                pen = "M"
-                continue
-            path += f"{pen}{LEFT + at * step:.1f} {_y(point.value, top):.1f}"
-            path += "h.1" if pen == "M" else ""  # so that one alone is a dot
-            pen = "L"
-        if path:
-            parts.append(
-                Markup('<path class="l{}" d="{}"><title>{}</title></path>').format(
-                    colour % COLOURS, path, name
+        places = [
+            None if p.value is None else f"{LEFT + at * step:.1f} {_y(p.value, top):.1f}"
+            for at, p in enumerate(points)
+        ]
+        runs = [list(run) for is_gap, run in groupby(places, lambda place: not place) if not is_gap]
+        for kind, path in (
+            ("", " ".join(f"M{'L'.join(map(str, run))}" for run in runs if len(run) > 1)),
+            (" dot", " ".join(f"M{run[0]}h.1" for run in runs if len(run) == 1)),
+        ):
+            if path:
+                parts.append(
+                    Markup('<path class="l{}{}" d="{}"><title>{}</title></path>').format(
+                        colour % COLOURS, kind, path, name
+                    )
                 )
-            )
     stacks = list(zip(*lines.values(), strict=True))
     return _chart(parts, stacks[0][0] if stacks else None, _last(stacks), top, label, frame)
 

@@ -128,6 +128,9 @@ def _matters(
 ) -> list[Matter]:
     """The worst first."""
     matters = []
+    if _is_full(room.client):
+        text = _("Redis is full: events go to the disk, and nothing is delivered.")
+        matters.append(Matter("bad", text, "overview.show", {}))
     if not workers:
         text = _("No worker is running: events are kept, and nothing is delivered.")
         matters.append(Matter("bad", text, "overview.show", {}))
@@ -160,6 +163,13 @@ def _matters(
         text = _("The mappings folder differs from the set in force.")
         matters.append(Matter("warn", text, "mappings.listed", {}))
     return matters
+
+
+def _is_full(client: Redis) -> bool:
+    """Whether Redis takes nothing more. Some hosts do not tell."""
+    memory = client.info("memory")
+    most = int(memory.get("maxmemory", 0))
+    return 0 < most <= int(memory.get("used_memory", 0))
 
 
 # --- parts

@@ -6,6 +6,7 @@ line uses, too. What a person does is noted here, in one place.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from typing import Any, TypeVar
 
 from flask import render_template, request
 from flask_login import current_user
+from redis.exceptions import OutOfMemoryError
 
 from connector import audit, release
 from connector.accounts import Person
@@ -23,6 +25,8 @@ from connector.errors import MappingInvalid
 from connector.mapping.load import MappingSet
 from connector.reconcile import Reconciler
 from connector.redisdb import Redis
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -78,16 +82,13 @@ class Room:
         )
 
     def note(self, action: Action, what: str = "", detail: str = "", who: str = "") -> None:
-        """Put an action into the audit log."""
-        audit.note(
-            self.client,
-            self.config.audit,
-            who or person().name,
-            action,
-            what,
-            detail,
-            request.remote_addr or "",
-        )
+        """Put an action into the audit log; into the process' own log where Redis is full."""
+        name, address = who or person().name, request.remote_addr or ""
+        try:
+            audit.note(self.client, self.config.audit, name, action, what, detail, address)
+        except OutOfMemoryError:
+            about = {"who": name, "action": action, "what": what, "address": address}
+            log.warning("Redis is full: an entry of the audit log stands only here", extra=about)
 
 
 def person() -> Person:

@@ -85,13 +85,22 @@ def count(number: float | None) -> str:
     return "–" if number is None else str(format_decimal(round(number)))
 
 
+_UNITS = ((120, 1, "s"), (7200, 60, "min"), (172_800, 3600, "h"))
+"""Up to how many seconds a length of time is told in which unit; beyond them in days."""
+
+
 def milliseconds(seconds: float | None) -> str:
     """A short length of time; a dash for none."""
     if seconds is None:
         return "–"
     if seconds < 1:
         return f"{format_decimal(round(seconds * 1000, 1 if seconds < 0.01 else 0))} ms"
-    return f"{format_decimal(round(seconds, 1))} s"
+    for most, unit, word in _UNITS:
+        if seconds < most:
+            return (
+                f"{format_decimal(round(seconds / unit, 1 if seconds < 10 * unit else 0))} {word}"
+            )
+    return f"{format_decimal(round(seconds / 86_400, 1))} d"
 
 
 def problems_json(problems: Iterable[Problem]) -> list[dict[str, Json]]:

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from http.cookies import SimpleCookie
 from pathlib import Path
 
@@ -305,6 +306,41 @@ def test_guessing_is_stopped_while_redis_is_away(desk: Desk, tmp_path: Path) -> 
         answers = [desk.client.post("/login", data=given).status_code for _ in range(12)]
     assert set(answers[:10]) <= {401, 503}
     assert answers[10:] == [429, 429]
+
+
+@pytest.fixture
+def full(desk: Desk, tmp_path: Path) -> Iterator[Desk]:
+    """The pages over a Redis of their own that has become full."""
+    from connector.demo.redis import EmbeddedRedis
+
+    with EmbeddedRedis(tmp_path / "own") as server:
+        desk.redis_url = server.url
+        desk.get("/login")
+        desk.receive(BODY)
+        desk.redis.config_set("maxmemory-policy", "noeviction")
+        desk.redis.config_set("maxmemory", 1)
+        yield desk
+
+
+def test_guessing_is_stopped_while_redis_is_full(full: Desk) -> None:
+    answers = [full.sign_in("mai", f"guess number {n}").status_code for n in range(11)]
+    assert answers == [401] * 10 + [429]
+
+
+def test_while_redis_is_full_somebody_may_sign_in_and_look(
+    full: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert full.sign_in("lan").status_code == 302
+    noted = [record.action for record in caplog.records if "audit log" in record.message]
+    assert noted == ["sign_in"]
+    assert "Redis is full" in full.get("/").text
+    assert full.get("/events/1").status_code == 200
+    answer = full.post("/targets/crm/pause")
+    assert (answer.status_code, "Redis is full" in answer.text) == (503, True)
+    value = full.client.get_cookie("connector_session").value
+    full.post("/logout")
+    full.client.set_cookie("connector_session", value)
+    assert full.get("/").status_code == 302
 
 
 def test_a_password_takes_as_long_to_check_for_a_name_that_there_is_not(desk: Desk) -> None:
