@@ -478,7 +478,8 @@ class ResourceKeys(Keys):
         check=not_empty_issue,
     )
     crm_id = Jmespath(
-        "From an answer to the CRM's own id; left out: the external id is the id.",
+        "From an answer to the CRM's own id; left out: the external id is the id. Where the answer "
+        "to a create does not hold it, it is taken from an address in its header Location.",
         default=ABSENT,
         shown=None,
     )

@@ -21,6 +21,7 @@ from connector.targets.http import Answer
 from connector.targets.idempotency import Numbering
 from connector.targets.ids import format_id
 from connector.targets.line import Line
+from connector.targets.location import id_in_location
 from connector.targets.placement import CannotPlace
 from connector.targets.policies import Choice, choose_for_new
 from connector.targets.template import CannotRender
@@ -222,7 +223,7 @@ class Conversation:
     def _make(self, outgoing: Outgoing, call: Call) -> Judgement:
         judgement = self._line.call(outgoing, self._case(outgoing.kind, call))
         if judgement.meaning == "done" and outgoing.kind in ("create", "update", "upsert"):
-            self._keep_link(judgement.data)
+            self._keep_link(outgoing, judgement)
         return judgement
 
     def _case(self, kind: CallKind, call: Call) -> Case:
@@ -239,11 +240,23 @@ class Conversation:
             can_search=self.can_search,
         )
 
-    def _keep_link(self, answer: Json) -> None:
-        """Every answer to a write refreshes the link."""
-        if self.resource.crm_id:
-            found = extract.find_id(self.resource.crm_id, answer)
-            self.link = self.link if found is None else found
+    def _keep_link(self, outgoing: Outgoing, judgement: Judgement) -> None:
+        """Every answer to a write refreshes the link; that to a create may tell it in a header."""
+        if self.resource.crm_id is None:
+            return
+        found = extract.find_id(self.resource.crm_id, judgement.data)
+        if found is None and outgoing.kind != "update" and isinstance(judgement.result, Answer):
+            calls = (self.update_call, self.resource.read, self.resource.delete)
+            found = id_in_location(
+                judgement.result.headers,
+                outgoing.base + outgoing.path,
+                self.base_url,
+                [call for call in calls if call],
+                self.placeholders(),
+            )
+            # An address by our own id: a search, where there is one, tells the CRM's.
+            found = None if self.can_search and str(found) == self.external_id else found
+        self.link = self.link if found is None else found
 
     # --- what becomes known
 
