@@ -26,13 +26,8 @@ from connector.demo.run import EXPECTED
 DOCUMENTS = Path(__file__).with_name("documents")
 ENVIRON = dict.fromkeys(
     [
-        "CRM_TOKEN",
-        "CRM_USER",
-        "CRM_PASSWORD",
-        "CRM_KEY",
-        "CRM_ID",
-        "CRM_SECRET",
-        "CRM_REFRESH_TOKEN",
+        *("CRM_TOKEN", "CRM_USER", "CRM_PASSWORD", "CRM_KEY"),
+        *("CRM_ID", "CRM_SECRET", "CRM_REFRESH_TOKEN"),
     ],
     "xxxx",
 ) | {"CRM_BASE_URL": "https://crm.example"}
