@@ -28,6 +28,7 @@ import json
 import logging
 import re
 import zlib
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -488,36 +489,55 @@ def in_hand(client: Redis) -> set[bytes]:
 _compact = json.JSONEncoder(separators=(",", ":")).encode
 
 
+_USUAL: list[Json] = [0, [], None, []]
+"""What becomes of an event before it is worked on: left out at the end of a header."""
+
+
 def _header(entry: Entry) -> bytes:
+    """Compact JSON; a vendor of the source's own name is empty, an id of 64 hex digits its bytes in
+    base64, in a list."""
     event = entry.event
-    text = _compact(
-        [
-            entry.state,
-            event.source,
-            event.vendor,
-            event.id,
-            event.kind,
-            event.received_at,
-            entry.set_number,
-            [[t.name.target, t.name.resource, t.name.id, t.generation] for t in entry.touched],
-            _problem_json(entry.problem),
-            [_problem_json(warning) for warning in entry.warnings[:20]],
-        ]
-    ).encode()
+    packed: list[Json] = [
+        entry.state,
+        event.source,
+        "" if event.vendor == event.source else event.vendor,
+        _packed_id(event.id),
+        event.kind,
+        event.received_at,
+        entry.set_number,
+        [[t.name.target, t.name.resource, t.name.id, t.generation] for t in entry.touched],
+        _problem_json(entry.problem),
+        [_problem_json(warning) for warning in entry.warnings[:20]],
+    ]
+    while len(packed) > 6 and packed[-1] == _USUAL[len(packed) - 7]:
+        packed.pop()
+    text = _compact(packed).encode()
     return b"%06x" % len(text) + text
+
+
+def _packed_id(id_: str) -> Json:
+    if not _DIGEST.fullmatch(id_):
+        return id_
+    return [b2a_base64(bytes.fromhex(id_), newline=False).rstrip(b"=").decode()]
+
+
+def _unpacked_id(packed: Json) -> str:
+    return a2b_base64(packed[0] + "=").hex() if isinstance(packed, list) else packed
+
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 def _entry(serial: int, text: bytes) -> Entry:
     end = HEADER + int(text[:HEADER], 16)
-    state, source, vendor, id_, kind, at, set_number, touched, problem, warnings = json.loads(
-        text[HEADER:end]
-    )
+    state, source, vendor, id_, kind, at, *became = json.loads(text[HEADER:end])
+    set_number, touched, problem, warnings = became + _USUAL[len(became) :]
     body = zlib.decompress(text[end:]) if len(text) > end else b""
     # Only what the source itself could not read was dead before any mapping set saw it.
     born_dead = problem[0] if problem and state == "dead" and not set_number else None
     return Entry(
         serial,
-        Event(source, vendor, id_, kind, body, at, born_dead),
+        Event(source, vendor or source, _unpacked_id(id_), kind, body, at, born_dead),
         state,
         set_number,
         tuple(Touched(Name(*names), generation) for *names, generation in touched),
