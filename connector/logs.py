@@ -19,6 +19,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterable, MutableMapping
+from dataclasses import dataclass
 from typing import Any, TextIO, TypeAlias
 
 from connector.redaction import Redaction
@@ -46,7 +47,9 @@ LEVELS = {
 FORMATS = ("json", "text")
 
 SAME_LINES, WITHIN_SECONDS = 20, 10.0
-"""So many lines of one place in the code are written in such a time; the rest is only counted."""
+SAME_WORDS, SAME_WORDS_SECONDS = 5, 60.0
+"""So many lines of one place in the code are written in such a time, and so many that say the same;
+the rest is only counted."""
 
 redaction = Redaction()
 """What this process hides. `hide` adds the secrets of its configuration."""
@@ -158,29 +161,61 @@ def _for_people(_: Any, __: str, fields: Fields) -> str:
 # --- filters
 
 
+@dataclass(slots=True)
+class _Window:
+    """How many lines were written since when."""
+
+    since: float
+    written: int = 0
+
+    def takes(self, now: float, most: int, seconds: float) -> bool:
+        if now - self.since > seconds:
+            self.since, self.written = now, 0
+        return self.written < most
+
+
+@dataclass(slots=True)
+class _Place:
+    """What one place in the code has said: at all, and its latest words; and what was left out."""
+
+    lines: _Window
+    same: _Window
+    words: tuple[object, ...] = ()
+    held: int = 0
+
+
 class Repeats(logging.Filter):
-    """Lets some lines of one place in the code through, then counts, and tells the count with the
-    next line that it lets through: a sender with a wrong secret must not fill the disk. Lines of
-    the level DEBUG were asked for."""
+    """Lets some lines of one place in the code through, fewer with the same words, then counts, and
+    tells the count with the next line that it lets through: neither a sender with a wrong secret
+    nor a Redis that is away for a day must fill the disk. Lines of the level DEBUG were asked
+    for."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._seen: dict[tuple[str, int], tuple[float, int, int]] = {}
+        self._places: dict[tuple[str, int], _Place] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.levelno <= logging.DEBUG:
             return True
-        place = (record.pathname, record.lineno)
         now = time.monotonic()
-        since, written, held = self._seen.get(place, (now, 0, 0))
-        if now - since > WITHIN_SECONDS:
-            since, written = now, 0
-        if written >= SAME_LINES:
-            self._seen[place] = (since, written, held + 1)
+        key = (record.pathname, record.lineno)
+        place = self._places.get(key)
+        if place is None:
+            place = self._places[key] = _Place(_Window(now), _Window(now))
+        about = (getattr(record, name, None) for name in ("event", "record"))
+        words = (record.getMessage(), *about)
+        if words != place.words:
+            place.words, place.same = words, _Window(now)
+        if not (
+            place.lines.takes(now, SAME_LINES, WITHIN_SECONDS)
+            and place.same.takes(now, SAME_WORDS, SAME_WORDS_SECONDS)
+        ):
+            place.held += 1
             return False
-        self._seen[place] = (since, written + 1, 0)
-        if held:
-            record.repeated = held
+        place.lines.written += 1
+        place.same.written += 1
+        if place.held:
+            record.repeated, place.held = place.held, 0
         return True
 
 

@@ -146,16 +146,29 @@ def test_a_line_that_repeats_is_counted_instead_of_written(
 ) -> None:
     logs.start(logging.INFO, stream)
 
-    def refuse() -> None:
-        log.warning("refused a request")
+    def refuse(name: str = "caresoft") -> None:
+        log.warning("refused a request for %s", name)
 
-    for _ in range(logs.SAME_LINES + 50):
+    for _ in range(logs.SAME_WORDS + 30):
         refuse()
+    assert len(stream.lines()) == logs.SAME_WORDS
+    for number in range(logs.SAME_LINES + 20):
+        refuse(f"source-{number}")
     log.warning("something else")
     assert len(stream.lines()) == logs.SAME_LINES + 1
     monkeypatch.setattr(logs, "WITHIN_SECONDS", -1.0)
-    refuse()
-    assert stream.lines()[-1]["repeated"] == 50
+    refuse("mobio")
+    assert "repeated" in stream.lines()[logs.SAME_WORDS]
+    assert sum(line.get("repeated", 0) for line in stream.lines()) == (
+        30 + 20 + logs.SAME_WORDS  # those written at first are of the same ten seconds
+    )
+
+
+def test_the_same_words_about_other_events_are_not_the_same(stream: Stream) -> None:
+    logs.start(logging.INFO, stream)
+    for number in range(logs.SAME_WORDS + 5):
+        log.warning("an event became a dead letter", extra={"event": f"e{number}"})
+    assert len(stream.lines()) == logs.SAME_WORDS + 5
 
 
 def test_other_packages_are_heard_from_warning_on(stream: Stream) -> None:
