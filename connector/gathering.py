@@ -7,8 +7,8 @@ any more. Here the one loop that accepts also gathers, without waiting for anybo
 client has not sent within `WHOLE_WITHIN` seconds is not waited for.
 
 Handing a webhook to a thread and back costs about as much as answering it. So the loop answers
-those itself, as long as it takes no longer than `MOMENT`: after one that did, as when Redis is far
-or away, the threads do for `THREADS_FOR` seconds.
+those itself, as long as they take no longer than `MOMENT`: once they do, as when Redis is far or
+away, the threads do for `THREADS_FOR` seconds.
 
 Invariants:
 - A thread never waits for a client to send: head and body are in memory before it starts. It waits
@@ -55,7 +55,10 @@ CONNECTIONS_MOST = 800
 1024 files that a process may usually have open."""
 
 MOMENT = 0.004
-"""Seconds that the loop may spend on one answer."""
+"""Seconds that the loop may spend on one answer, on average: a busy machine makes some wait."""
+
+AVERAGED = 16
+"""How many answers the average looks back on."""
 
 THREADS_FOR = 1.0
 """Seconds for which it answers nothing itself after it has spent more."""
@@ -218,6 +221,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         self._held = 0
         self._lingering: dict[Any, float] = {}
         self._threads_until = 0.0
+        self._taken = 0.0  # seconds for an answer, lately
         self.turns = 0
         """How often the loop has turned."""
 
@@ -386,8 +390,10 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         began = time.monotonic()
         self.finish_request(conn, AtOnce(lambda: self.handle(conn)))
         now = time.monotonic()
-        if now - began > MOMENT:
+        self._taken += (now - began - self._taken) / AVERAGED
+        if self._taken > MOMENT:
             self._threads_until = now + THREADS_FOR
+            self._taken = 0.0
 
     def _make_room(self) -> None:
         """Close the connection that has kept us waiting longest: one that idles after an answer, or

@@ -29,7 +29,7 @@ def make_app():
     @app.post("/webhooks/<name>")
     def answer(name):
         if name == "long":
-            time.sleep(0.05)
+            time.sleep(0.2)
         here = threading.current_thread() is threading.main_thread()
         return "loop" if here else "thread"
     @app.post("/other")
