@@ -372,7 +372,7 @@ def replay(
 @main.command()
 @as_json
 def status(json_: bool) -> None:
-    """One screen: sources, queue, workers, targets, dead letters, mappings."""
+    """One screen: sources, queue, workers, targets, dead letters, mappings, drift."""
     from connector.alive import live_workers
 
     client, loaded = open_redis(), configuration()
@@ -395,6 +395,22 @@ def status(json_: bool) -> None:
     say(
         f"mapping set {in_force['number'] or '–'} is in force; {in_force['folder']}",
         "" if in_force["same"] else "yellow",
+    )
+    if now["redis"]["full"]:
+        say("Redis is full: events wait in the spool until it has room", "red")
+    if now["drift"]:
+        say(_drifted(now["drift"]))
+
+
+def _drifted(drift: Mapping[str, int]) -> str:
+    """What `connector drift` would tell more of."""
+    found = ", ".join(
+        f"{count} {sort.replace('_', ' ')}"
+        for sort, count in drift.items()
+        if count and sort != "events"
+    )
+    return f"drift in the latest {drift['events']} events: {found or 'none'}" + (
+        "; see connector drift" if found else ""
     )
 
 

@@ -60,7 +60,8 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What the effects of an event are judged by. `number`: that of the set."""
+    """What the effects of an event are judged by. `number`: that of the set; `held`: why nothing
+    goes to a target now."""
 
     entry: Entry
     number: int
@@ -68,6 +69,7 @@ class Scene:
     states: Mapping[Name, State]
     standings: Mapping[Name, Standing]
     edits: Sequence[Edit] = ()
+    held: Mapping[str, str] | None = None
 
 
 def effects(
@@ -226,4 +228,5 @@ def _why_waiting(scene: Scene, state: State) -> str:
     told = state.delivered
     if told.dead and scene.standings[state.name].due is None:
         return f"given up: {told.dead.reason}"
-    return told.why or "it is not sent yet"
+    held = (scene.held or {}).get(state.name.target)
+    return told.why or held or "it is not sent yet"

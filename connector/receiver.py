@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 from connector import journal
 from connector.errors import BadSignature, NotJson, SenderError, TooLarge, UnknownSource
 from connector.model import Event
-from connector.redisdb import PerThread, Redis
+from connector.redisdb import FULL_AT, PerThread, Redis
 from connector.sources.base import Source
 from connector.spool import Spool, SpoolFull
 from connector.telemetry import Telemetry
@@ -30,9 +30,9 @@ log = logging.getLogger(__name__)
 PROBE_SECONDS = 1.0
 """How often the spool is drained, and with it Redis probed."""
 
-FULL_AT, TAKES_AGAIN_AT = 0.85, 0.80
-"""Shares of Redis' memory: above the first events go to the spool, so that workers keep room to
-drain what fills it; below the second they go to Redis again."""
+TAKES_AGAIN_AT = 0.80
+"""A share of Redis' memory: above `FULL_AT` events go to the spool, so that workers keep room to
+drain what fills it; below this one they go to Redis again."""
 
 
 class Intake:

@@ -31,6 +31,9 @@ PREFIX = "c:"
 AWAY = (BusyLoadingError, ConnectionError, OutOfMemoryError, ReadOnlyError, TimeoutError)
 """Redis is unreachable, loading, full or a replica: nobody's fault, try again later."""
 
+FULL_AT = 0.85
+"""The share of its memory from which Redis counts as full: events then wait in the spool."""
+
 Redis: TypeAlias = Any
 """A redis-py client. Its own annotations answer unions of every shape that a reply can have; here
 replies get their type where they are read."""

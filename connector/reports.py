@@ -7,17 +7,18 @@ once but worked out from the records that it went into. Times are ISO 8601 UTC t
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 
 from connector import flow, journal
-from connector.assemble import build_set
+from connector.assemble import build_set, open_sources
 from connector.config import Config
 from connector.edits import Edit, unpack
 from connector.effects import Effect, Scene, effects, is_told, why_kept, why_not_told
-from connector.errors import EventUnreadable
+from connector.errors import EventUnreadable, MappingInvalid
 from connector.journal import Entry
 from connector.mapping import published
 from connector.mapping.load import MappingSet
@@ -27,9 +28,14 @@ from connector.records import store
 from connector.records.desired import references
 from connector.records.state import Cell, Stamp
 from connector.records.store import Standing, State
-from connector.redisdb import PREFIX, Redis
+from connector.redisdb import FULL_AT, PREFIX, Redis
 
 PAGE = 200
+
+DRIFT_EVENTS = 200
+"""The latest events that `status` looks at for drift: enough to see what is new, soon done."""
+
+WEEK = 7 * 86_400_000_000
 
 STATES = ("queued", "done", "waiting", "unmapped", "dead")
 
@@ -109,6 +115,7 @@ def event_detail(client: Redis, entry: Entry) -> dict[str, Json]:
     names = [t.name for t in entry.touched]
     standings = store.standings(client, names)
     states = {state.name: state for state in store.read(client, names)}
+    held = {target: held_by(client, target) for target in {name.target for name in names}}
     try:
         body: Json = json.loads(entry.event.body)
     except (ValueError, RecursionError):
@@ -119,7 +126,8 @@ def event_detail(client: Redis, entry: Entry) -> dict[str, Json]:
         "error": entry.problem.to_json() if entry.problem else None,
         "warnings": [warning.to_json() for warning in entry.warnings],
         "records": [
-            {**_name_json(name), **progress(states[name], standings[name])} for name in names
+            {**_name_json(name), **progress(states[name], standings[name], held[name.target])}
+            for name in names
         ],
         "body": body,
     }
@@ -144,9 +152,9 @@ def event_effects(reconciler: Reconciler, entry: Entry) -> tuple[int, list[dict[
     states = {state.name: state for state in store.read(client, names)}
     others = {other for state in states.values() for other in references(state)} - states.keys()
     states |= {state.name: state for state in store.read(client, sorted(others))}
-    scene = Scene(
-        entry, number, mapping_set, states, store.standings(client, names), edits_of(client, names)
-    )
+    held = {target: held_by(client, target) for target in {name.target for name in names}}
+    standings, met = store.standings(client, names), edits_of(client, names)
+    scene = Scene(entry, number, mapping_set, states, standings, met, held)
     merged = entry.state == "merged"
     found = list(effects(scene, applied, document)) if merged else []
     ids = _EventIds(client)
@@ -178,7 +186,7 @@ def record_detail(client: Redis, config: Config, state: State) -> dict[str, Json
     places = _Places(client, config)
     events_of = _EventIds(client)
     others = {other.name: other for other in store.read(client, references(state))}
-    told = state.delivered
+    told, held = state.delivered, held_by(client, state.name.target)
     fields = [
         {
             "field": name,
@@ -187,7 +195,7 @@ def record_detail(client: Redis, config: Config, state: State) -> dict[str, Json
             **places.of(cell),
             "write": cell.write,
             "delivered": name in told.digests,
-            **_delivered_json(state, others, name, cell),
+            **_delivered_json(state, others, name, cell, held),
         }
         for name, cell in sorted(state.merged.fields.items())
     ]
@@ -196,7 +204,7 @@ def record_detail(client: Redis, config: Config, state: State) -> dict[str, Json
         **_name_json(state.name),
         "fields": fields,
         "deleted": _stamp_json(deleted, events_of) if deleted else None,
-        **progress(state, standing),
+        **progress(state, standing, held),
         "link": told.link,
         "exists": told.exists,
         "delivered_at": iso(told.at),
@@ -207,7 +215,7 @@ def record_detail(client: Redis, config: Config, state: State) -> dict[str, Json
 
 
 def _delivered_json(
-    state: State, others: Mapping[Name, State], name: str, cell: Cell
+    state: State, others: Mapping[Name, State], name: str, cell: Cell, held: str
 ) -> dict[str, Json]:
     """When the value of a field went out, or why it did not."""
     told = state.delivered
@@ -215,7 +223,8 @@ def _delivered_json(
     if name not in told.digests or not is_told(cell, told.digests[name]):
         why = why_not_told(others, state, name, cell)
         dead = told.dead.reason if told.dead else ""
-        return {"delivered_at": None, "note": why or told.why or dead or "not sent yet"}
+        waits = _also(told.why, held) or "not sent yet"
+        return {"delivered_at": None, "note": why or dead or waits}
     return {"delivered_at": iso(at), "note": None if at else why_kept(cell)}
 
 
@@ -268,14 +277,15 @@ def find_records(client: Redis, config: Config, resource: str, id_: str) -> list
     return [state for state in store.read(client, names) if state.generation]
 
 
-def progress(state: State, standing: Standing) -> dict[str, Json]:
-    """How far the CRM is with a record, and why it is not up to date."""
+def progress(state: State, standing: Standing, held: str = "") -> dict[str, Json]:
+    """How far the CRM is with a record, and why it is not up to date. `held`: why nothing goes to
+    its target now."""
     told = state.delivered
     dead = told.dead if standing.dead and standing.due is None else None
     up_to_date = standing.due is None and dead is None and state.generation > 0
     return {
         "state": "dead" if dead else "done" if up_to_date else "waiting",
-        "why": told.why or (dead.reason if dead else None),
+        "why": dead.reason if dead else _also(told.why, held if standing.due else "") or None,
         "status": dead.status if dead else None,
         "answer": dead.answer if dead else None,
         "attempts": told.attempts,
@@ -283,22 +293,43 @@ def progress(state: State, standing: Standing) -> dict[str, Json]:
     }
 
 
+def held_by(client: Redis, target: str) -> str:
+    """Why nothing goes to a target now; empty while it is open."""
+    now = flow.flow(client, target)
+    return now.why if now.state == "open" else f"the target is {now.state}: {now.why}"
+
+
+def _also(why: str, held: str) -> str:
+    """A record's own reason and that of its target, each said once."""
+    return held if why in held else f"{why}; {held}" if held else why
+
+
 # --- the whole
 
 
 def status(client: Redis, config: Config, workers: Iterable[str]) -> dict[str, Json]:
-    """One screen: sources, queue, workers, targets, dead letters, and whether the mappings folder
-    differs from the set in force."""
+    """One screen: sources, queue, Redis, workers, targets, dead letters, whether the mappings
+    folder differs from the set in force, and drift."""
     dead = int(client.zcard(f"{PREFIX}dead"))
     return {
         "sources": [{"name": s.name, "kind": s.kind} for s in config.sources.values()],
         "events": journal.count(client),
         "queued": journal.queued(client),
+        "redis": _redis(client),
         "workers": sorted(workers),
         "targets": targets(client, config),
         "dead": dead,
         "mappings": _mappings(client, config),
+        "drift": _drift(client, config),
     }
+
+
+def _redis(client: Redis) -> dict[str, Json]:
+    """How much of its memory Redis uses (bytes; `max` null where nothing limits it), and whether
+    it takes no more: events then stay in the spool, until somebody gives it room."""
+    memory = client.info("memory")
+    used, most = int(memory["used_memory"]), int(memory.get("maxmemory") or 0)
+    return {"used": used, "max": most or None, "full": 0 < most * FULL_AT <= used}
 
 
 def _mappings(client: Redis, config: Config) -> dict[str, Json]:
@@ -312,6 +343,34 @@ def _mappings(client: Redis, config: Config) -> dict[str, Json]:
         "same": now.same,
         "folder": str(now),
         "errors": [problem.to_json() for problem in now.errors],
+    }
+
+
+def _drift(client: Redis, config: Config) -> dict[str, Json] | None:
+    """How many findings `connector drift` would begin with, by their sort, among the latest events
+    of the last week; None without a set in force."""
+    from connector import drift  # with these comes what a worker need not hold
+    from connector.observed import kept_events
+
+    number = published.number_in_force(client)
+    if number is None:
+        return None
+    try:
+        kept_set = published.fetch(client, number, lambda kept: build_set(config, kept))
+    except MappingInvalid:
+        kept_set = None  # of another version of the connector
+    if kept_set is None:
+        return None
+    since = time.time_ns() // 1000 - WEEK
+    events = islice(kept_events(client, open_sources(config)), DRIFT_EVENTS)
+    found = drift.find(events, kept_set, since)
+    return {
+        "events": found.events,
+        "unread": len(found.unread),
+        "new_custom_fields": len(found.new_custom_fields),
+        "uncovered_values": len(found.uncovered),
+        "always_null": len(found.always_null),
+        "changed_custom_fields": len(found.changed_custom_fields),
     }
 
 

@@ -21,6 +21,7 @@ from connector.checkup.finding import Finding, Report, better
 from connector.config import Config
 from connector.config.model import TargetConfig
 from connector.errors import Invalid
+from connector.mapping.ruleset import MappingSet
 from connector.model import Json
 from connector.problems import did_you_mean
 from connector.redisdb import connect
@@ -73,7 +74,7 @@ def check_verb(name: str, resource: str | None, file: Path | None, yes: bool, js
     mapping_set = bench.load()
     chosen = resource or resource_of(mapping_set, name, bench.documents)
     if chosen is None:
-        fail("no mapping writes to this target: say --resource and --fields")
+        fail(_nothing_to_try(mapping_set, name))
     sample = gather(mapping_set, name, chosen, bench.documents)
     if file:
         sample = given(_fields_in(file), sample)
@@ -101,6 +102,13 @@ def check_verb(name: str, resource: str | None, file: Path | None, yes: bool, js
     if not report.ran:
         sys.exit(COULD_NOT_RUN)
     sys.exit(0 if report.suits and not report.stopped else FOUND_WRONG)
+
+
+def _nothing_to_try(mapping_set: MappingSet, target: str) -> str:
+    """Why no resource offers itself for the check."""
+    if any(rule.target == target for rule in mapping_set.rules):
+        return "no documented event has a value for any mapped field: say --resource and --fields"
+    return "no mapping writes to this target: say --resource and --fields"
 
 
 def _ask(target: TargetConfig, resource: str, references: int, earlier: int) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from flask import Flask, Response, jsonify
 from redis.exceptions import RedisError
 
-from connector import assemble, dashboard, metrics, receiver, series, serving
+from connector import assemble, dashboard, flow, metrics, receiver, series, serving
 from connector.alive import live_workers
 from connector.config import Config
 from connector.config import load as load_config
@@ -108,9 +108,11 @@ def _parts(config: Config, client: Redis, spool: Spool | None) -> dict[str, dict
         number = published.number_in_force(client)
         workers = live_workers(client)
         waiting = {name: store.waiting(client, name) for name in config.targets}
+        flows = [flow.flow(client, name) for name in config.targets]
+        states = {now.name: now.state for now in flows}
         redis_part: dict[str, Any] = {"ok": True}
     except RedisError as error:
-        number, workers, waiting = None, [], {}
+        number, workers, waiting, states = None, [], {}, {}
         redis_part = {"ok": False, "why": type(error).__name__}
     return {
         "redis": redis_part,
@@ -121,7 +123,7 @@ def _parts(config: Config, client: Redis, spool: Spool | None) -> dict[str, dict
             "bytes": None if spool is None else spool.size(),
         },
         "mappings": {"ok": number is not None, "set": number},
-        "targets": {"ok": True, "waiting": waiting},
+        "targets": {"ok": True, "waiting": waiting, "states": states},
         "workers": {"ok": bool(workers), "alive": len(workers)},
     }
 

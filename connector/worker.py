@@ -25,11 +25,12 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from types import FrameType
 
-from redis.exceptions import RedisError
+from redis.exceptions import OutOfMemoryError, RedisError
 from rq import Worker as RqWorker
 from rq.serializers import JSONSerializer
 
@@ -428,15 +429,30 @@ class Worker:
         registered: RqWorker | None = None
         watch = alerts.Watch(self._config)
         cursor = 0
+
+        def forget() -> None:
+            nonlocal cursor
+            retention.forget(client, self._config.retention)
+            cursor, _ = retention.forget_records(client, self._config.retention, cursor)
+
+        def show_in_rq() -> None:
+            nonlocal registered
+            registered = registered or self._register()
+            registered.heartbeat(int(MISSING_AFTER * 4))
+
+        # What a full Redis does not refuse comes first, for it is what empties it.
+        steps: tuple[Callable[[], object], ...] = (
+            lambda: sweep(client, self.name),
+            forget,
+            show_in_rq,
+            lambda: self.telemetry.publish(client),
+            lambda: watch.look(client),
+        )
         while True:
             try:
-                registered = registered or self._register()
-                registered.heartbeat(int(MISSING_AFTER * 4))
-                sweep(client, self.name)
-                self.telemetry.publish(client)
-                watch.look(client)
-                retention.forget(client, self._config.retention)
-                cursor, _ = retention.forget_records(client, self._config.retention, cursor)
+                for step in steps:
+                    with _unless_full():
+                        step()
             except RedisError as error:
                 log.warning("maintenance: Redis is away (%s)", error)
             except Exception:
@@ -462,6 +478,15 @@ class Worker:
         worker.register_birth()  # type: ignore[no-untyped-call]
         worker.set_state("busy")
         return worker
+
+
+@contextmanager
+def _unless_full() -> Iterator[None]:
+    """Leaves out what a full Redis refuses, so that what comes after it is done all the same."""
+    try:
+        yield
+    except OutOfMemoryError as error:
+        log.warning("maintenance: Redis is full (%s)", error)
 
 
 def _works(what: Work | Probe | tuple[Work, ...]) -> tuple[Work, ...]:

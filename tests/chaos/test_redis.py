@@ -11,7 +11,8 @@ from contextlib import AbstractContextManager
 import requests
 from system import Load, Stream, System, Tally, balance, wait_for
 
-from connector.redisdb import connect
+from connector.alive import live_workers
+from connector.redisdb import Redis, connect
 
 Brisk = Callable[..., AbstractContextManager[System]]
 
@@ -89,6 +90,9 @@ def test_a_full_redis_takes_no_events_and_lets_the_worker_drain_it(
         load = _fill_and_load(system, stream, tally)
         system.signal("worker", signal.SIGCONT)
         _wait_until_drained(system, 300)
+        _heartbeat_is_missed(client)
+        wait_for(lambda: system.cli("status")["workers"], "the worker to show itself all the same")
+        assert system.cli("status")["redis"]["full"]
         client.config_set("maxmemory", 0)
         balance(system, stream, before, load, tally=tally)
 
@@ -128,6 +132,12 @@ def test_a_worker_started_while_redis_is_full_drains_it(brisk: Brisk, tally: Tal
         assert system.cli("status")["workers"]
         client.config_set("maxmemory", 0)
         balance(system, stream, before, load, tally=tally)
+
+
+def _heartbeat_is_missed(client: Redis) -> None:
+    """As when the heartbeats of ten seconds did not reach Redis."""
+    for name in live_workers(client):
+        client.delete(f"c:worker:{name}")
 
 
 def _fill_and_load(system: System, stream: Stream, tally: Tally) -> Load:

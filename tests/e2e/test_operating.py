@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import requests
 from system import System, running, ticket, wait_for
 
 T0 = 1_700_000_000_000
@@ -158,6 +159,19 @@ def test_a_target_paused_by_hand_waits_for_a_hand(system: System) -> None:
     system.send("caresoft", ticket(1, T0))
     wait_for(lambda: system.states() == {"waiting": 1}, "merged")
     assert target(system)["why"] == "paused by hand"
+    why = "the target is paused: paused by hand"
+    (event,) = system.cli("events")["events"]
+    found = system.cli("event", event["id"])
+    assert [(r["state"], r["why"]) for r in found["records"]] == [("waiting", why)]
+    assert {(e["did"], e["why"]) for e in found["effects"] if e["did"] == "waiting"} == {
+        ("waiting", why)
+    }
+    (record,) = found["records"]
+    told = system.cli("record", record["resource"], record["id"])
+    assert {told["why"], *(field["note"] for field in told["fields"])} == {why}
+    ready = requests.get(f"{system.web_url}/readyz", timeout=10)
+    assert (ready.status_code, ready.json()["targets"]["states"]) == (200, {"crm": "paused"})
+    assert system.cli("status")["drift"]["events"] == 1
     assert system.calls() == []
     run(system, "targets", "resume", "crm")
     assert system.wait_until_settled(1) == {"done": 1}
