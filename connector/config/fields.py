@@ -17,7 +17,7 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, missing, validates_schema
 
 from connector.config.environment import Scalar, Tree, plain
-from connector.config.grammar import Issue
+from connector.config.grammar import Issue, text_of_secret_issue
 from connector.config.model import Secret
 from connector.model import Json
 from connector.problems import did_you_mean, nearest
@@ -170,14 +170,17 @@ class Text(Key):
 class SecretText(Key):
     """Text that is never shown; an empty one is an error that names its variable.
 
-    `blank`: one that is written as '' is meant.
+    `blank`: one that is written as '' is meant. `in_header`: it goes into a header as it is.
     """
 
     wants = "a secret"
 
-    def __init__(self, description: str, *, blank: bool = False, **more: Any) -> None:
+    def __init__(
+        self, description: str, *, blank: bool = False, in_header: bool = False, **more: Any
+    ) -> None:
         super().__init__(description, **more)
         self.blank = blank
+        self.in_header = in_header
 
     def read(self, value: Tree) -> Secret:
         if not isinstance(value, Scalar):
@@ -187,6 +190,8 @@ class SecretText(Key):
                 raise wrong(empty_variables(value), f"give {self.wants}")
             if not self.blank:
                 raise wrong("an empty secret", "give it, best by an environment variable")
+        if issue := text_of_secret_issue(value.text, in_header=self.in_header):
+            raise wrong(f"{found(value, secret=True)} {issue.message}", issue.hint)
         return Secret(value.text)
 
 
@@ -217,13 +222,16 @@ class Number(Key):
         unit: str = "",
         above: float | None = None,
         least: float | None = None,
+        most: float | None = None,
         **more: Any,
     ) -> None:
         super().__init__(description, metadata={"unit": unit} if unit else {}, **more)
         self.above = above
         self.least = least
+        self.most = most
         bound = f" above {above}" if above is not None else ""
         bound = f" of at least {least}" if least is not None else bound
+        bound = f" from {least} to {most}" if least is not None and most is not None else bound
         self.wants = f"{self.noun}{bound}"
         self.unit = unit
 
@@ -238,6 +246,8 @@ class Number(Key):
         if (self.above is not None and number <= self.above) or (
             self.least is not None and number < self.least
         ):
+            raise self.unfit(value)
+        if self.most is not None and number > self.most:
             raise self.unfit(value)
         return number
 

@@ -162,9 +162,27 @@ def address_issue(text: str, schemes: Sequence[str]) -> Issue | None:
     return None
 
 
+def text_of_secret_issue(text: str, *, in_header: bool) -> Issue | None:
+    """What no secret holds but by accident; the message goes on from what it is about."""
+    if re.search(r"[\r\n\x00]", text):
+        return Issue("holds a line break", "was it read from a file? Give it without")
+    return header_text_issue(text) if in_header else None
+
+
+def header_text_issue(text: str) -> Issue | None:
+    """A character that HTTP carries in no header (RFC 9110 section 5.5)."""
+    if all(ord(character) < 256 for character in text):
+        return None
+    return Issue(
+        "holds a character that no header can carry", "letters of ASCII and signs are safe"
+    )
+
+
 def base_issue(text: str) -> Issue | None:
-    """What a base address must not hold besides: credentials, a query, a fragment."""
+    """What a base address must not hold besides: credentials, a query, a fragment, a template."""
     parts = urlsplit(text)
+    if re.search(r"[{}]", text):
+        return Issue("an address with braces", "placeholders such as {resource} go into each path")
     if parts.username or parts.password:
         return Issue("an address with credentials", "give them under auth: {type: basic, …}")
     if parts.query or parts.fragment:

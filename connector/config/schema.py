@@ -441,7 +441,7 @@ class AnswerKeys(Keys):
     )
     status = Listing(
         "The HTTP status or statuses; any when left out.",
-        Whole("A status.", least=100),
+        Whole("A status.", least=100, most=999),
         single=True,
         default=(),
     )
@@ -588,7 +588,7 @@ class NoAuthKeys(Keys):
 class BearerKeys(Keys):
     """Authorization: Bearer …"""
 
-    token = SecretText("The token.")
+    token = SecretText("The token.", in_header=True)
 
 
 class BasicKeys(Keys):
@@ -602,7 +602,7 @@ class HeaderAuthKeys(Keys):
     """A key in a header of its own."""
 
     name = Text("The header.", check=header_name_issue, wants="the name of a header")
-    value = SecretText("The key.")
+    value = SecretText("The key.", in_header=True)
 
 
 class QueryAuthKeys(Keys):

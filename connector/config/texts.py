@@ -21,6 +21,7 @@ from connector.config.grammar import (
     address_issue,
     base_issue,
     expression_issue,
+    header_text_issue,
     is_placeholder,
     parse_at,
     parse_rate,
@@ -171,6 +172,8 @@ class Header(TextTemplate):
     def read(self, value: Tree) -> Secret:
         if isinstance(value, Scalar) and re.search(r"[\r\n\x00]", value.text):
             raise wrong("a line break in a header")
+        if isinstance(value, Scalar) and (issue := header_text_issue(value.text)):
+            raise wrong(f"{found(value, secret=True)} {issue.message}", issue.hint)
         if isinstance(value, Scalar) and value.variables and not value.text.strip():
             raise wrong(empty_variables(value))
         return Secret(super().read(value))
