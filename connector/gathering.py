@@ -78,8 +78,8 @@ DRAINED_MOST = 256 * 1024
 """For how many seconds, how many, and for how many more bytes closed connections are kept until the
 other side has read its answer (RFC 9112 section 9.6)."""
 
-_SIZE = re.compile(rb"([0-9a-fA-F]{1,15})[ \t]*(?:;.*)?\Z", re.DOTALL)
-_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,18})[ \t]*(?=\r\n)", re.IGNORECASE)
+_SIZE = re.compile(rb"([0-9a-fA-F]+)[ \t]*(?:;.*)?\Z", re.DOTALL)
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)[ \t]*(?=\r\n)", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding:[^\r]*chunked", re.IGNORECASE)
 _CONTINUE = re.compile(rb"\r\nexpect:[ \t]*100-continue", re.IGNORECASE)
 
@@ -160,7 +160,8 @@ class Gathered:
             self.at = self.body_at
             return True
         length = _LENGTH.search(head)
-        body = int(length[1]) if length else 0
+        digits = length[1].lstrip(b"0") if length else b""
+        body = int(digits[:18] or b"0")  # the beginning of more digits is too large as well
         self.unread = body > most_body + SPARE
         self.ends = self.body_at + (0 if self.unread else body)
         return True
@@ -253,7 +254,8 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         if self._ready(conn, gathered):
             return
         self._read_on(conn)  # mostly it is all there already
-        if conn in self._gathering:
+        # Not the next request of the same connection, when this one is answered already.
+        if self._gathering.get(conn) is gathered:
             self.poller.register(conn.sock, selectors.EVENT_READ, lambda _: self._read_on(conn))
 
     def accept(self, listener: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -73,6 +74,18 @@ def test_a_body_that_is_too_large_is_not_waited_for() -> None:
     chunked.data += b"fffffff\r\n" + b"x" * 70_000
     assert chunked.whole(1000)
     assert chunked.unread
+
+
+@pytest.mark.parametrize("said", [b"1" + b"0" * 18, b"9" * 40, b"1" * 5000])
+def test_a_length_of_any_number_of_digits_is_too_large(said: bytes) -> None:
+    gathered = Gathered(0.0, bytearray(HEAD + b"Content-Length: " + said + b"\r\n\r\nab"))
+    assert gathered.whole(MOST)
+    assert gathered.unread
+
+
+def test_zeros_before_a_length_mean_nothing() -> None:
+    request = HEAD + b"Content-Length: " + b"0" * 30 + b"5\r\n\r\nhello"
+    assert arrives(request, [*range(1, len(request))]) == len(request)
 
 
 def test_a_request_without_a_body_ends_with_its_head() -> None:

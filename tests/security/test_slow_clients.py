@@ -92,6 +92,12 @@ def acknowledges(system: System, within: float = 3.0) -> bool:
         b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
         b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET /he",
         b"NONSENSE\r\n\r\n",
+        POST + b"Content-Length: 1" + b"0" * 18 + b"\r\n\r\nab",
+        POST + b"Content-Length: " + b"0" * 18 + b"50\r\n\r\nab",
+        POST + b"Transfer-Encoding: chunked\r\n\r\n" + b"f" * 17 + b"\r\nab",
+        POST + b"Transfer-Encoding: chunked\r\n\r\n" + b"0" * 20 + b"\r\nX-A: b",
+        POST + b"Content_Length: 50\r\n\r\nab",
+        POST + b"\r\n" + POST + b"Content-Length: 50\r\n\r\nab",
     ],
     ids=[
         "nothing",
@@ -110,6 +116,12 @@ def acknowledges(system: System, within: float = 3.0) -> bool:
         "goodbye, and stays",
         "one request and a half",
         "nonsense",
+        "a length of nineteen digits",
+        "a length that begins with zeros",
+        "a chunk of seventeen digits",
+        "a last chunk of twenty zeros",
+        "a length by another name",
+        "one webhook and half of the next",
     ],
 )
 def test_clients_that_say_this_and_wait_do_not_stop_acks(system: System, says: bytes) -> None:
