@@ -409,10 +409,20 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
+class EtagAs:
+    """Where an etag goes instead of `If-Match`: among the fields of a call that sends some, and
+    else in a parameter."""
+
+    field: tuple[Step, ...] | None = None
+    query: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ResourceConfig:
     """How the records of one resource are found and written (docs/configuration.md).
 
-    `name` is what `{resource}` stands for. `etag`: None, "header", or where it stands in a record.
+    `name` is what `{resource}` stands for. `etag`: None, "header", or where it stands in a record;
+    sent as `etag_as` says.
     `external_id` is the place of `external_id_field`. `hit_id` is None exactly if `crm_id` is.
     `schema` is the file that says what the CRM knows of the record's fields.
     """
@@ -432,6 +442,7 @@ class ResourceConfig:
     several: Literal["dead", "first", "last"] = "dead"
     gone: Literal["recreate", "dead", "ignore"] = "recreate"
     etag: Literal["header"] | Expression | None = None
+    etag_as: EtagAs = field(default_factory=EtagAs)
     values: Literal["json", "strings"] = "json"
     empty: Json = None
     send: Literal["changed", "all"] = "all"

@@ -458,6 +458,17 @@ class AnswerKeys(Keys):
             raise ValidationError({"means": [issue]})
 
 
+class EtagAsKeys(Keys):
+    """Where an etag goes instead of the header If-Match."""
+
+    field = At("Its place among the fields, in calls that send some.", default=None)
+    query = Text(
+        "The parameter that says it, in calls that send no fields, or where `field` is left out.",
+        default=None,
+        check=not_empty_issue,
+    )
+
+
 class ResourceKeys(Keys):
     """How the records of one resource are found and written."""
 
@@ -533,6 +544,12 @@ class ResourceKeys(Keys):
         "where it stands in the record.",
         default=ABSENT,
         shown="none",
+    )
+    etag_as = Group(
+        "Where it goes instead of If-Match: a lock version among the fields, say.",
+        EtagAsKeys,
+        default=ABSENT,
+        shown="If-Match",
     )
     values = Choice(
         "How values are sent: as JSON, or every one as text.",

@@ -22,9 +22,9 @@ from connector.targets.idempotency import Numbering
 from connector.targets.ids import format_id
 from connector.targets.line import Line
 from connector.targets.location import id_in_location
-from connector.targets.placement import CannotPlace
+from connector.targets.placement import CannotPlace, Place
 from connector.targets.policies import Choice, choose_for_new
-from connector.targets.template import CannotRender
+from connector.targets.template import CannotRender, text
 
 Link = str | int | None
 
@@ -37,7 +37,7 @@ _MEANINGS: Mapping[Verdict, Meaning] = {
 }
 """Whatever is left at the end and is none of these is a refusal of this record."""
 
-_NOTHING: Mapping[str, str] = MappingProxyType({})
+_NOTHING: Mapping[str, Json] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Row:
 
     record: Json
     link: Link = None
-    etag: str | None = None
+    etag: Json = None
 
 
 class Conversation:
@@ -149,7 +149,7 @@ class Conversation:
         choice: Choice,
         *,
         whole: bool,
-        headers: Mapping[str, str] = _NOTHING,
+        headers: Mapping[str, Json] = _NOTHING,
     ) -> Judgement:
         """Sends what was chosen. The external id goes along in a `whole` write and where the call
         does not name its record otherwise."""
@@ -164,7 +164,7 @@ class Conversation:
         kind: CallKind,
         call: Call,
         *,
-        headers: Mapping[str, str] = _NOTHING,
+        headers: Mapping[str, Json] = _NOTHING,
         external_id: str | None = None,
         turned: Callable[[Outgoing], Outgoing] | None = None,
     ) -> Judgement:
@@ -185,13 +185,21 @@ class Conversation:
         self,
         kind: CallKind,
         call: Call,
-        headers: Mapping[str, str],
+        headers: Mapping[str, Json],
         external_id: str,
         choice: Choice | None = None,
         whole: bool = True,
     ) -> Outgoing | Judgement:
         """The call as it goes out; a refusal where it cannot be filled in for this record."""
         values = self.placeholders(external_id)
+        with_id = whole or not self._line.crm.named_by(call)
+        etag, etag_as = headers.get("If-Match"), self.resource.etag_as
+        added: tuple[Place, Json] | None = None
+        if etag is not None and etag_as.field and choice is not None:
+            headers, added = _NOTHING, (etag_as.field, etag)
+        elif etag is not None and etag_as.query:
+            headers = _NOTHING
+            call = replace(call, query={**call.query, etag_as.query: etag})
         try:
             if choice is not None:
                 values["fields"] = write_fields(
@@ -200,9 +208,11 @@ class Conversation:
                     values,
                     as_read=choice.as_read,
                     creating=kind == "create",
-                    with_id=whole or not self._line.crm.named_by(call),
+                    with_id=with_id,
+                    added=added,
                 )
-            return fill_in(kind, call, self._config.base_url, values, self._config.headers, headers)
+            said = {name: text(value) for name, value in headers.items()}
+            return fill_in(kind, call, self._config.base_url, values, self._config.headers, said)
         except (CannotPlace, CannotRender) as error:
             return Judgement("refused", str(error))
 

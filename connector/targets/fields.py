@@ -25,12 +25,14 @@ def write_fields(
     as_read: Mapping[str, Json] = MappingProxyType({}),
     creating: bool = False,
     with_id: bool = False,
+    added: tuple[Place, Json] | None = None,
 ) -> dict[str, Json]:
     """The object that stands for `{fields}`.
 
     `values` are the placeholders' (`external_id` among them). `as_read` are fields that go back in
     the CRM's own form. `creating` leaves nulls out, `with_id` adds the external id, which wins over
-    a field that stands in the same place. Raises CannotPlace and CannotRender.
+    a field that stands in the same place. `added` is placed as it is. Raises
+    CannotPlace and CannotRender.
     """
     own = resource.external_id if with_id else None
     rules = resource.fields
@@ -47,6 +49,9 @@ def write_fields(
     if own is not None:
         formed = _form(resource, own, values["external_id"], values)
         placed.append((own.at, formed))
+    if added is not None:
+        placed = [(place, value) for place, value in placed if place != added[0]]
+        placed.append(added)
     return place_all(placed)
 
 

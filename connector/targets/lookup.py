@@ -163,9 +163,10 @@ def _link_of(talk: Conversation, hit: Json) -> Link:
     return extract.find_id(talk.resource.hit_id, hit) if talk.resource.hit_id else None
 
 
-def _etag_in(talk: Conversation, record: Json) -> str | None:
+def _etag_in(talk: Conversation, record: Json) -> Json:
+    """With its JSON type: a version may go back among the fields."""
     etag = talk.resource.etag
-    return extract.find_text(etag, record) if isinstance(etag, Expression) else None
+    return extract.find(etag, record) if isinstance(etag, Expression) else None
 
 
 def _random_like(external_id: str) -> str:

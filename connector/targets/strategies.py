@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from connector.model import Outcome
+from connector.model import Json, Outcome
 from connector.targets import extract
 from connector.targets.answers import Judgement
 from connector.targets.conversation import Conversation, Row
@@ -67,11 +67,11 @@ def delete(talk: Conversation) -> Outcome:
     for _ in range(ROUNDS):
         if not talk.can_name(call) and (end := _find_to_delete(talk)):
             return end
-        headers: dict[str, str] = {}
+        headers: dict[str, Json] = {}
         if _must_look_first(talk):
             row = _look(talk)
             if isinstance(row, Judgement):
-                return talk.end(row)
+                return talk.done() if row.status in (404, 410) else talk.end(row)
             if row is None or not (is_ours(talk, row.record) or talk.can_search):
                 return talk.done()
             if not is_ours(talk, row.record):
@@ -156,7 +156,7 @@ def _look(talk: Conversation) -> Row | Judgement | None:
     return talk.row if talk.row and not talk.resource.read else view(talk)
 
 
-def _if_match(row: Row) -> dict[str, str]:
+def _if_match(row: Row) -> dict[str, Json]:
     return {} if row.etag is None else {"If-Match": row.etag}
 
 

@@ -55,6 +55,62 @@ def test_record_that_changes_all_the_time_is_a_dead_letter(crm, configure):
     assert [seen.method for seen in crm.seen].count("PATCH") == 3
 
 
+LOCK = "etag: lock\netag_as: {as_}"
+
+
+@pytest.mark.parametrize(
+    ("as_", "path", "body"),
+    [
+        ("{field: lock}", "/t/7", {"a": 1, "lock": 5}),
+        ("{field: meta.version}", "/t/7", {"a": 1, "meta": {"version": 5}}),
+        ("{field: lock, query: rev}", "/t/7", {"a": 1, "lock": 5}),
+        ("{query: rev}", "/t/7?rev=5", {"a": 1}),
+    ],
+)
+def test_lock_version_goes_where_the_crm_wants_it(crm, configure, as_, path, body):
+    crm.otherwise = crm.rows(row(lock=5))
+    known(configure(READING + LOCK.format(as_=as_)), {"a": 1})
+    update = next(seen for seen in crm.seen if seen.method == "PATCH")
+    assert (update.path, update.json) == (path, body)
+    assert "if-match" not in update.headers
+
+
+@pytest.mark.parametrize(
+    ("as_", "path", "header"),
+    [("{field: lock, query: rev}", "/t/7?rev=5", None), ("{field: lock}", "/t/7", "5")],
+)
+def test_delete_sends_the_lock_version_as_a_parameter(crm, configure, as_, path, header):
+    crm.otherwise = crm.rows(row(lock=5))
+    configure(READING + LOCK.format(as_=as_)).delete(link=7)
+    assert crm.calls[-1] == f"DELETE {path}"
+    assert crm.seen[-1].headers.get("if-match") == header
+
+
+def test_lock_version_is_read_again_after_a_conflict(crm, configure):
+    there = crm.rows(row(lock=6))
+
+    def answer(seen):
+        stale = seen.method == "PATCH" and seen.json["lock"] != 6
+        return crm.reply(409) if stale else there(seen)
+
+    crm.otherwise = answer
+    crm.say(200, {"data": row(lock=5)})
+    bench = configure(READING + LOCK.format(as_="{field: lock}"))
+    assert known(bench, {"a": 1}).meaning == "done"
+    assert [seen.json["lock"] for seen in crm.seen if seen.method == "PATCH"] == [5, 6]
+
+
+def test_delete_of_what_was_never_delivered_is_done_when_there_is_nothing_to_read(crm, configure):
+    crm.otherwise = crm.reply(404)
+    by_our_id = """
+    upsert: {strategy: put, path: "/t/{external_id}"}
+    read: {path: "/t/{external_id}"}
+    etag: rev
+    """
+    report = configure(by_our_id).delete(delivered=False)
+    assert (report.meaning, crm.calls) == ("done", ["GET /t/9999"])
+
+
 def test_delete_sends_the_etag(crm, configure):
     crm.otherwise = rows = crm.rows(row())
     rows.etags = True
