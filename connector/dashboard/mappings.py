@@ -29,6 +29,7 @@ from connector import plan as planning
 from connector.config import Config
 from connector.dashboard.masking import masked
 from connector.dashboard.room import Room, page, person
+from connector.dashboard.shown import count
 from connector.drafts import Draft
 from connector.errors import EventUnreadable, MappingInvalid
 from connector.journal import Entry
@@ -47,6 +48,15 @@ from connector.replay import Replay
 
 PLANNED = (100, 500, 2000)
 """How many of the latest events a plan in the browser may run; the command line runs any number."""
+
+LARGEST_FILE = 256 * 1024
+"""Characters of a file that is edited here: judging it at every pause must stay quick."""
+
+LARGEST_TRIED = 256 * 1024
+"""Bytes of an event that an edit is tried on while it is typed; plans run larger ones, too."""
+
+PROBLEMS_SHOWN = 100
+"""Of the errors and of the warnings of a set; how many there are is told."""
 
 CHOICES = 40
 """Kept events that are offered to try an edit on."""
@@ -261,6 +271,8 @@ def _written() -> tuple[str, str]:
     file = request.form.get("file", "")
     # A form gives line ends as \r\n (HTML standard, form submission).
     text = request.form.get("text", "").replace("\r\n", "\n")
+    if len(text) > LARGEST_FILE:
+        abort(413, _("A file may have %(n)s characters.", n=count(LARGEST_FILE)))
     if not drafts.is_file_name(file):
         abort(400, _("A file is called like this: orders.yaml, or tables/colours.yaml."))
     return file, text
@@ -311,12 +323,16 @@ def _previewed(room: Room, edited: Edit, file: str) -> dict[str, Json]:
     judged = release.judged_texts(room.config, edited.texts)
     entry = _entry(room, judged.mapping_set, file)
     hide = _as_it_is if entry and _reveals(room, entry) else masked
-    tried = _try(room, judged.mapping_set, entry, hide) if judged.mapping_set and entry else None
+    is_large = entry is not None and len(entry.event.body) > LARGEST_TRIED
+    tried = None
+    if judged.mapping_set and entry and not is_large:
+        tried = _try(room, judged.mapping_set, entry, hide)
     return {
         "edited": edited,
         "judged": judged,
         "problems": _of(judged, file),
         "tried": tried,
+        "is_large": is_large,
         "revealed": hide is not masked,
         "event": entry.serial if entry else None,
     }
@@ -327,7 +343,7 @@ def _of(judged: Judged, file: str) -> list[dict[str, Json]]:
     return [
         {"level": level, "here": bool(p.place and p.place.file == file), **p.to_json()}
         for level, problems in (("error", judged.errors), ("warning", judged.warnings))
-        for p in problems
+        for p in problems[:PROBLEMS_SHOWN]
     ]
 
 

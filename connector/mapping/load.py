@@ -56,6 +56,9 @@ __all__ = [
 
 TABLES = "tables"
 
+MOST_BLOCKS = 1000
+"""Blocks of a file: far more than people write, and soon judged."""
+
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
@@ -245,6 +248,8 @@ class _Reader:
         self.blocks: list[Block] = []  # with errors, only to be judged: parts may be missing
         self.tables: dict[str, Mapping[str, Json]] = {}
         self.errors: list[Problem] = []
+        self._wrong_lines: set[tuple[str, int]] = set()
+        self._lines_known = 0  # of how many errors the lines are in it
         self.unread = lint.Unread()
         self.yaml_is_wrong = False  # of the file at hand: keys may be missing because of it
         self._surroundings = surroundings
@@ -264,7 +269,11 @@ class _Reader:
 
     def file(self, _: str, text: str | bytes, file: str) -> None:
         """One mapping file: a block for each document."""
-        for document in self._documents(text, file):
+        documents = self._documents(text, file)
+        if len(documents) > MOST_BLOCKS:
+            message = f"the file has {len(documents)} blocks, at most {MOST_BLOCKS} are read"
+            self._wrong(message, "make it several files", documents[MOST_BLOCKS])
+        for document in documents[:MOST_BLOCKS]:
             data, faults = schema.read_block(document.data)
             self._tell(
                 _problem(fault, path, document)
@@ -292,7 +301,10 @@ class _Reader:
 
     def _tell(self, problems: Iterable[Problem]) -> None:
         """Add problems, but for those of a line of which the YAML is wrong already."""
-        wrong = {(p.place.file, p.place.line) for p in self.errors if p.place}
+        new = self.errors[self._lines_known :]
+        self._lines_known += len(new)
+        self._wrong_lines |= {(p.place.file, p.place.line) for p in new if p.place}
+        wrong = self._wrong_lines
         for problem in problems:
             if problem.place is None or (problem.place.file, problem.place.line) not in wrong:
                 self.errors.append(problem)
