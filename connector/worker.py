@@ -26,7 +26,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from types import FrameType
 
@@ -67,6 +67,10 @@ FULL_ROUND_SECONDS = 0.004
 IDLE_SECONDS = 1.0
 BUSY_POLL_SECONDS = 0.01
 PROBE_POLL_SECONDS = 0.5
+
+NICE = 5
+"""How much less urgent a worker's work is than the answer to a webhook on the same machine, in the
+words of `nice`: a backlog that drains must not make senders wait."""
 
 HUNG_AFTER = 300.0
 """Seconds after which a sender counts as lost; a delivery's calls and blips take far less."""
@@ -487,6 +491,13 @@ def _unless_full() -> Iterator[None]:
         yield
     except OutOfMemoryError as error:
         log.warning("maintenance: Redis is full (%s)", error)
+
+
+def give_way() -> None:
+    """Let whatever else runs on the machine go first, as the web process. For the main thread,
+    before it starts others: they inherit it."""
+    with suppress(OSError):  # it may be as nice as can be already
+        os.nice(max(0, NICE - os.getpriority(os.PRIO_PROCESS, 0)))
 
 
 def _works(what: Work | Probe | tuple[Work, ...]) -> tuple[Work, ...]:

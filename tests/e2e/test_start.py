@@ -46,6 +46,10 @@ def test_web_and_worker_wait_for_redis_and_go_on_when_it_is_there(cold: System) 
     cold.start_web()
     cold.start_worker()
     wait_for(lambda: "Redis is away" in cold.log("worker"), "the worker says so")
+    urgency = [
+        os.getpriority(os.PRIO_PROCESS, cold.processes[name][0].pid) for name in ("web", "worker")
+    ]
+    assert urgency[0] < urgency[1], "a backlog that drains makes senders wait"
     assert cold.send("caresoft", ticket(1, T0)).json() == {"accepted": 1, "duplicates": 0}
     assert requests.get(f"{cold.web_url}/readyz", timeout=5).status_code == 503
     cold.redis.start()
