@@ -21,6 +21,7 @@ Invariants:
 from __future__ import annotations
 
 import errno
+import logging
 import re
 import select
 import selectors
@@ -34,6 +35,8 @@ from typing import Any
 
 from gunicorn import http
 from gunicorn.workers.gthread import TConn, ThreadWorker
+
+log = logging.getLogger(__name__)
 
 WHOLE_WITHIN = 20.0
 """Seconds from the first byte of a request (or from the connection) to its last."""
@@ -235,6 +238,19 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
     def is_parent_alive(self) -> bool:
         """There is none that matters."""
         return True
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """One turn of the loop. What goes wrong with one connection ends that one alone: nobody
+        would start this process again before the next webhook."""
+        for key, _ in self.poller.select(timeout):
+            try:
+                key.data(key.fileobj)
+            except Exception:
+                log.exception("serving a connection")
+                if isinstance(key.fileobj, socket.socket):
+                    with suppress(OSError, KeyError, ValueError):
+                        self.poller.unregister(key.fileobj)
+                    key.fileobj.close()
 
     def enqueue_req(self, conn: Any) -> None:
         """A connection has something to say, or may have: gather what it says."""

@@ -30,6 +30,12 @@ import connector.gathering as gathering
 gathering.WHOLE_WITHIN = 1.5
 gathering.STALLED_AFTER = 1
 gathering.CONNECTIONS_MOST = 120
+whole = gathering.Gathered.whole
+def faulty(self, most_body):
+    if b"X-Fault" in self.data:
+        raise RuntimeError("a fault of ours")
+    return whole(self, most_body)
+gathering.Gathered.whole = faulty
 sys.argv[0] = "connector"
 from connector.cli import main
 main()
@@ -143,6 +149,18 @@ def test_a_client_that_takes_too_long_is_told_and_closed(system: System) -> None
         client.settimeout(10)
         assert client.recv(1000).startswith(b"HTTP/1.1 408 ")
         assert client.recv(1000) == b""
+
+
+def test_a_fault_with_one_connection_does_not_end_the_others(system: System) -> None:
+    says = POST + b"X-Fault: 1\r\n\r\n"
+    with clients(system, says, 3), clients(system, POST, 3) as halves:
+        for half in halves:
+            half.sendall(b"X-Fault: 1\r\n\r\n")
+        assert acknowledges(system)
+        halves[0].settimeout(10)
+        with contextlib.suppress(ConnectionError):
+            assert halves[0].recv(100)[9:12] in (b"", b"408")
+    assert "a fault of ours" in system.log("web")
 
 
 def test_more_idle_connections_than_are_kept_do_not_stop_acks(system: System) -> None:
