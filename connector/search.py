@@ -271,7 +271,7 @@ def _by_link(client: Redis, text: str, cursor: int) -> Records:
     walk = _Walk(cursor)
     deadline = time.monotonic() + SECONDS
     mark = text.encode()
-    while time.monotonic() < deadline and len(walk.found) < SHOWN:
+    while True:
         walk.cursor, keys = client.scan(walk.cursor, match=f"{PREFIX}d:*", count=2000)
         blobs = client.mget(keys) if keys else []
         names = [
@@ -283,7 +283,7 @@ def _by_link(client: Redis, text: str, cursor: int) -> Records:
         walk.found += [
             state for state in store.read(client, names) if str(state.delivered.link) == text
         ]
-        if walk.cursor == 0:
+        if walk.cursor == 0 or len(walk.found) >= SHOWN or time.monotonic() > deadline:
             break
     return Records(tuple(walk.found), walk.cursor, walk.looked)
 

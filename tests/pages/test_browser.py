@@ -119,6 +119,25 @@ def test_html_of_a_note_is_text_and_nothing_of_it_runs(visit: Visit) -> None:
     assert page.locator("main script, main img[src=x]").count() == 0
 
 
+def test_what_a_crm_answers_is_text_and_nothing_of_it_runs(visit: Visit, system: System) -> None:
+    hostile = "\"'><script>document.title='pwned'</script><img src=x onerror=alert(1)>"
+    system.behave(mode="422", times=1, answer={"errors": [{"detail": hostile, hostile: hostile}]})
+    system.send("caresoft", ticket(9100, 1_700_000_000_002, ticket_subject=hostile))
+    client = redis(system)
+    wait_for(lambda: client.zscore("c:dead", "rcrm:tickets:9100"), "the dead letter")
+    page = visit("lan")
+    for address in ("/dead", "/records/one?target=crm&resource=tickets&id=9100", "/targets"):
+        page.goto(address)
+        page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+        expect(page.locator("main")).to_contain_text("<script>document.title=")
+        assert page.locator("main script, main img").count() == 0
+    page.goto("/records/one?target=crm&resource=tickets&id=9100")
+    page.click("text=Show personal data")
+    page.click("summary:has-text('body')")
+    expect(page.locator("td details[open] pre")).to_contain_text("<script>document.title=")
+    assert "pwned" not in page.title()
+
+
 def test_a_dead_letter_is_tried_again(visit: Visit, system: System) -> None:
     page = visit("lan")
     page.goto("/dead")
@@ -281,6 +300,45 @@ def test_everything_can_be_reached_by_the_keyboard(visit: Visit) -> None:
     page.keyboard.press("Tab")  # to what scrolls
     page.keyboard.press("Tab")  # and out: a keyboard is not trapped in the editor
     assert not page.evaluate("document.activeElement.closest('.CodeMirror') !== null")
+
+
+def tab_to(page: Page, selector: str, key: str = "Tab") -> None:
+    """Goes on with the keyboard until an element has the focus."""
+    for _ in range(200):
+        if page.evaluate("s => document.activeElement.matches(s)", selector):
+            return
+        page.keyboard.press(key)
+    raise AssertionError(f"the keyboard does not reach {selector}")
+
+
+def test_a_mapping_is_published_and_rolled_back_by_the_keyboard_alone(
+    visit: Visit, system: System
+) -> None:
+    before = published.number_in_force(redis(system))
+    page = visit("mai")
+    page.goto("/mappings?file=leads.yaml")
+    tab_to(page, "a.button.main")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/mappings/edit**")
+    tab_to(page, ".CodeMirror textarea")
+    with page.expect_response("**/mappings/preview"):
+        page.keyboard.type("# by the keyboard\n")
+    expect(page.locator("#preview")).to_contain_text("No errors in the set.")
+    tab_to(page, "button[value=publish]", "Shift+Tab")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/mappings/publish**")
+    expect(page.locator(".diff")).to_contain_text("+# by the keyboard")
+    tab_to(page, "input[name=message]")
+    page.keyboard.type("typed")
+    page.keyboard.press("Enter")
+    expect(page.locator(".notice")).to_contain_text("is in force")
+    assert published.versions(redis(system))[0].note.message == "typed"
+    tab_to(page, f"a[href='/mappings/rollback/{before}']")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/mappings/rollback/**")
+    tab_to(page, "button.danger")
+    page.keyboard.press("Enter")
+    expect(page.locator(".notice")).to_contain_text(f"the texts of {before}")
 
 
 def test_pages_can_be_read_without_javascript(browser: Any, system: System) -> None:

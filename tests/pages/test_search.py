@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import importlib.util
+import re
 import sys
 import time
 from pathlib import Path
@@ -125,6 +127,27 @@ def test_a_search_stops_in_time_says_so_and_goes_on(
         found += serials(one)
         cursor = one.cursor
     assert found == [1]
+
+
+@pytest.mark.parametrize(
+    ("address", "found"), [("/events?q=0912000001", 'events/1"'), ("/records?q=L2", "id=2")]
+)
+def test_a_search_in_the_browser_goes_on_by_itself(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, address: str, found: str
+) -> None:
+    desk.get("/login")
+    journal_of.write(desk.redis, COUNT)
+    monkeypatch.setattr(search, "SECONDS", 0.0)
+    desk.sign_in()
+    page = desk.get(address).text
+    turns = 0
+    while found not in page:
+        step = re.search(r'hx-get="([^"]+)" hx-trigger="load', page)
+        assert step, page
+        page = desk.get(html.unescape(step[1])).text
+        turns += 1
+    assert turns > 0
+    assert "<h1>" not in page  # a part, which follows what is shown
 
 
 def test_a_made_up_cursor_does_no_harm(client: Redis, config: Config) -> None:
