@@ -119,7 +119,8 @@ class Gathered:
     length has, once its head is there. Of one in chunks `at` is where the next chunk begins, and
     the `chunks` before it hold `chunked` bytes. `unread`: it is too large, and the rest of it is
     not read; `hopeless`: the application could not even refuse it without waiting for more. A
-    `hurried` one began before the answer to the one before it was sent."""
+    `hurried` one began before the answer to the one before it was sent. `watched`: the loop looks
+    for more of it."""
 
     deadline: float
     data: bytearray = field(default_factory=bytearray)
@@ -131,6 +132,7 @@ class Gathered:
     unread: bool = False
     hopeless: bool = False
     hurried: bool = False
+    watched: bool = False
 
     def whole(self, most_body: int) -> bool:
         """Whether the request is all there, or so large that it will be refused unread."""
@@ -191,6 +193,26 @@ class Gathered:
                 return False
         self.hopeless = len(self.data) - at > LINE_MOST
         return False
+
+
+class Outbox(socket.socket):
+    """A socket that can hold what is written to it, so that it leaves in one piece: a client that
+    is woken by the head alone costs both sides."""
+
+    held: list[bytes] | None = None
+
+    def sendall(self, data: Any, *flags: int) -> None:
+        """Send, or keep for `let_go`."""
+        if self.held is None:
+            super().sendall(data, *flags)
+        else:
+            self.held.append(bytes(data))
+
+    def let_go(self) -> None:
+        """Send what is held."""
+        held, self.held = self.held, None
+        if held:
+            self.sendall(b"".join(held))
 
 
 class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
@@ -272,6 +294,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         self._read_on(conn)  # mostly it is all there already
         # Not the next request of the same connection, when this one is answered already.
         if self._gathering.get(conn) is gathered:
+            gathered.watched = True
             self.poller.register(conn.sock, selectors.EVENT_READ, lambda _: self._read_on(conn))
 
     def accept(self, listener: Any) -> None:
@@ -279,7 +302,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         if self.nr_conns >= CONNECTIONS_MOST:
             self._make_room()
         try:
-            sock, address = listener.accept()
+            accepted, address = listener.accept()
         except OSError as error:
             if error.errno not in (errno.EAGAIN, errno.ECONNABORTED, errno.EMFILE, errno.ENFILE):
                 raise
@@ -287,6 +310,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
                 self._make_room()
             return
         self.nr_conns += 1
+        sock = Outbox(accepted.family, accepted.type, accepted.proto, accepted.detach())
         self.enqueue_req(
             Connection(self.cfg, sock, address, listener.getsockname(), linger=self._linger)
         )
@@ -404,9 +428,18 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
             and _takes_an_answer(conn.sock)
         )
 
+    def _in_one_piece(self, conn: Any) -> Any:
+        conn.sock.held = []
+        kept = self.handle(conn)
+        try:
+            conn.sock.let_go()
+        except OSError:
+            return False  # it is gone
+        return kept
+
     def _answer_at_once(self, conn: Any) -> None:
         began = time.monotonic()
-        self.finish_request(conn, AtOnce(lambda: self.handle(conn)))
+        self.finish_request(conn, AtOnce(lambda: self._in_one_piece(conn)))
         now = time.monotonic()
         self._taken += (now - began - self._taken) / AVERAGED
         if self._taken > MOMENT:
@@ -428,8 +461,9 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
     def _forget(self, conn: Any) -> None:
         gathered = self._gathering.pop(conn)
         self._held -= len(gathered.data)
-        with suppress(OSError, KeyError, ValueError):
-            self.poller.unregister(conn.sock)
+        if gathered.watched:
+            with suppress(OSError, KeyError, ValueError):
+                self.poller.unregister(conn.sock)
 
     def _drop(self, conn: Any, last_word: bytes = b"") -> None:
         self._forget(conn)

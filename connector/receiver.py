@@ -13,6 +13,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from flask import Blueprint, Response, request
 from redis.exceptions import RedisError
@@ -110,7 +111,7 @@ def blueprint(sources: Mapping[str, Source], intake: Intake, most_bytes: int) ->
         source = _source(sources, name)
         body = _body(most_bytes)
         received_at = time.time_ns() // 1000
-        verified = source.verify(body, dict(request.headers))
+        verified = source.verify(body, _headers(request.environ))
         intake.telemetry.verified(name)
         events = source.parse(verified, received_at)
         try:
@@ -152,6 +153,15 @@ def _source(sources: Mapping[str, Source], name: str) -> Source:
     if found is None:
         raise UnknownSource("no source of this name is configured")
     return found
+
+
+def _headers(environ: Mapping[str, Any]) -> dict[str, str]:
+    """As WSGI names them (PEP 3333): in capitals, which is as good as any case."""
+    return {
+        key[5:].replace("_", "-"): value
+        for key, value in environ.items()
+        if key.startswith("HTTP_")
+    }
 
 
 def _body(most_bytes: int) -> bytes:
