@@ -17,7 +17,7 @@ from connector.config import load as load_config
 from connector.errors import ConfigInvalid, RedisUnfit
 from connector.fit import fit_of
 from connector.mapping.load import judge
-from connector.model import Problem
+from connector.model import Outcome, Problem
 from connector.redisdb import connect, unchecked
 from connector.targets.http import Http
 from connector.targets.target import Target
@@ -103,8 +103,21 @@ def _check_target(target: Target, report: Report) -> None:
         report.fine.append(f"{name} answers")
     else:
         what = f"{name}: {outcome.reason}"
-        report.errors.append(Problem(what, _HINTS.get(outcome.meaning, "look at its `check:`")))
+        report.errors.append(Problem(what, _hint(outcome)))
 
+
+def _hint(outcome: Outcome) -> str:
+    """What to look at: by what stood in the way of the call, else by what the answer means."""
+    kind = outcome.reason.partition(":")[0]
+    return _IN_THE_WAY.get(kind) or _HINTS.get(outcome.meaning, "look at its `check:`")
+
+
+_IN_THE_WAY = {
+    "certificate refused": "does `tls:` name the `cert` and `key` that it wants?",
+    "proxy refused": "is `proxy` right, with its password?",
+    "TLS": "where an authority of its own signs, name it: `tls: {ca: …}`",
+    "name not found": "is the host of `base_url` right?",
+}
 
 _HINTS = {
     "credentials": "is `auth` right?",
