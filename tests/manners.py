@@ -32,10 +32,14 @@ WRITING = {
     "cuts_text": "a text of more than 12 characters is cut, with 2xx",
     "ignores_null": "null does not clear",
     "needs_subject": "every write needs `subject`, for a row that has it, too",
+    "gone_is_403": "a row that is not there is 403, to whatever call",
+    "gone_is_410": "a row that is not there is 410",
+    "gone_is_400": "a row that is not there is 400, when it is to be deleted",
 }
 IDS = {
     "silent_create": "the answer to a create is empty",
     "text_ids": "its ids are texts",
+    "reuses_ids": "the id of a deleted row is given to the next one, of whatever program",
     "strict_ext": "an ext may hold letters, digits, - and _ only",
     "id_in_body": "updates go to the collection, the id in the body",
     "id_in_location": "the answer to a create holds no row; its id is found by a search only",
@@ -61,6 +65,7 @@ BEARING = {
     "forms": "bodies are forms",
     "parts": "a write answers 207 with a list of parts",
     "envelope": "a refusal is 200 with {ok: false}",
+    "says_error": "a refusal is 200 with {error: true}",
 }
 FAILING = {
     "busy": "the first call of every three is 429 with Retry-After: 0",
@@ -125,6 +130,8 @@ class Odd:
         except Refusal as refusal:
             if self.has("envelope") and refusal.said.status in (400, 409):
                 return Said(200, {"ok": False, **refusal.said.body})
+            if self.has("says_error") and refusal.said.status in (400, 409):
+                return Said(200, {"code": refusal.said.body["error"]["code"], "error": True})
             return refusal.said
         if said.wrote:
             self.writes += 1
@@ -204,8 +211,11 @@ class Odd:
 
     def _row(self, record: str) -> Row:
         if record not in self.rows:
-            raise Refusal(404, "not_found")
+            raise Refusal(403 if self.has("gone_is_403") else self._gone(), "not_found")
         return self.rows[record]
+
+    def _gone(self) -> int:
+        return 410 if self.has("gone_is_410") else 404
 
     def _search(self, query: Mapping[str, str]) -> Said:
         if "ext" not in query and not self.has("unasked"):
@@ -263,6 +273,8 @@ class Odd:
         return self._written(row, 200)
 
     def _delete(self, record: str, headers: Mapping[str, str]) -> Said:
+        if record not in self.rows and self.has("gone_is_400"):
+            raise Refusal(400, "nothing_to_delete")
         self._match(self._row(record), headers)
         del self.rows[record]
         return Said(204, wrote=True)
@@ -273,6 +285,15 @@ class Odd:
             return Said(207, {"id": row["id"], "results": [part]}, wrote=True)
         said = self._shown(row, status)
         return Said(said.status, said.body, said.headers, wrote=True)
+
+    # --- other programs
+
+    def others_delete(self, ext: str) -> None:
+        """A person deletes the row; where ids are used again, another row is given its id."""
+        (record,) = [record for record, row in self.rows.items() if row.get("ext") == ext]
+        own_id = self.rows.pop(record)["id"]
+        if self.has("reuses_ids"):
+            self.rows[record] = {"id": own_id, "ext": "theirs", "subject": "theirs"}
 
     # --- what is kept
 

@@ -270,7 +270,9 @@ def judge(case: Case, result: Result) -> Judgement:
     if correction := correction_of(case, result):
         return _judgement(correction.means, result, reasons.refusal)
     reason = _REASONS.get(row.condition or row.meaning, reasons.refusal)
-    return _judgement(row.meaning, result, reason, unknown=row.unknown and writes, look=row.look)
+    # Whatever refuses a delete, also within a 2xx: the record may be gone already.
+    look = row.look or (case.call == "delete" and row.meaning == "refused" and case.can_search)
+    return _judgement(row.meaning, result, reason, unknown=row.unknown and writes, look=look)
 
 
 def _judgement(

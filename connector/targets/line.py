@@ -185,7 +185,7 @@ class Line:
     def _settled(self, forbidden: Judgement, outgoing: Outgoing, case: Case) -> Judgement:
         """Credentials, or this record, or what is wrong with the call that should tell."""
         token = self._stamp.secrets if self._stamp else ()
-        proof = self._proof()
+        proof = self._proof(outgoing)
         works = proof is not None and proof.meaning == "done"
         if works and self._stamp and self._stamp.secrets != token:
             # The token had ended; the call that should work has got a fresh one.
@@ -200,9 +200,9 @@ class Line:
             return replace(forbidden, meaning="credentials", reason=reason)
         return proof
 
-    def _proof(self) -> Judgement | None:
+    def _proof(self, forbidden: Outgoing) -> Judgement | None:
         """What a call that should work is answered; None where none proves anything."""
-        if (answer := self.check()) or not (call := self.crm.permission.proof()):
+        if (answer := self.check()) or not (call := self.crm.permission.proof(forbidden)):
             return answer
         answer = self._with_fresh_token(call, Case("check"))
         return answer if self.crm.permission.proven(answer) else None

@@ -60,14 +60,18 @@ def prove_search(talk: Conversation) -> Judgement | None:
 
 def view(talk: Conversation) -> Row | Judgement | None:
     """The record as the CRM has it: by `read:`, else the search's hit; None when it is gone."""
+    refusal: Judgement | None = None
     if talk.resource.read and talk.can_name(talk.resource.read):
-        return _read(talk, talk.resource.read)
+        row = _read(talk, talk.resource.read)
+        if not (isinstance(row, Judgement) and row.look and talk.can_search):
+            return row
+        refusal = row  # a row that is not there may be forbidden to read: a search tells
     rows = search(talk)
     if isinstance(rows, Judgement):
         return rows
     if talk.link is not None:
         rows = tuple(row for row in rows if str(row.link) == str(talk.link))
-    return rows[0] if rows else None
+    return (refusal or rows[0]) if rows else None
 
 
 def is_ours(talk: Conversation, record: Json) -> bool:

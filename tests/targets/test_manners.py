@@ -101,10 +101,27 @@ def setting(key, value):
     return put
 
 
+def verified(way):
+    def add(said):
+        said.setdefault("verify", []).append(way)
+
+    return add
+
+
+def gone_at(status):
+    def add(said):
+        rule = {"call": "update", "status": status, "means": "gone"}
+        said.setdefault("answers", []).append(rule)
+
+    return add
+
+
 CONFIGURED: Mapping[str, Callable[[dict[str, Any]], None]] = {
     "old_row": conflict(status=200),
-    "drops_unknown": setting("verify", ["read"]),
-    "cuts_text": setting("verify", ["read"]),
+    "patch_of_nothing": gone_at(204),
+    "reuses_ids": verified("link"),
+    "drops_unknown": verified("read"),
+    "cuts_text": verified("read"),
     "ignores_null": setting("empty", ""),
     "needs_subject": setting("send", "all"),
     "strict_ext": setting("id_format", "slug"),
@@ -131,6 +148,8 @@ CLASHES = {
             ("silent_create", "id_in_location"),
             ("silent_create", "parts"),
             ("id_in_location", "parts"),
+            *itertools.combinations(["gone_is_403", "gone_is_410", "patch_of_nothing"], 2),
+            ("envelope", "says_error"),
         ],
         "two forms of a body": [
             *itertools.combinations(["wrapped", "listed", "parts", "forms", "id_in_body"], 2),
@@ -140,7 +159,10 @@ CLASHES = {
             ("old_row", "parts"),
             ("old_row", "silent_create"),
         ],
-        "the etag is in the header of a read": [("if_match", "forbids_reading")],
+        "`read:` is left out where it is forbidden": [
+            ("if_match", "forbids_reading"),
+            ("reuses_ids", "forbids_reading"),
+        ],
     }.items()
     for pair in pairs
 }
@@ -153,7 +175,8 @@ def no_waiting(monkeypatch):
 
 
 class Story:
-    """A record's life against an odd CRM: created, changed, told again, deleted, told again."""
+    """A record's life against an odd CRM: created, changed, told again, deleted by a person, come
+    back with the next change, deleted, told again."""
 
     def __init__(self, crm, http, tmp_path, names, base=PLAIN):
         self.odd, self.http = Odd(*names), http
@@ -253,12 +276,20 @@ def live(story):
     if again.meaning == "refused":
         return explained(story, again)
     is_right(story, THEN)
+    story.odd.others_delete(ID)
+    anew = {**THEN, "n": 7}
+    third = story.bring(anew, changed={"n"})
+    if third.meaning == "refused":
+        return explained(story, third)
+    is_right(story, anew)
     for _ in range(2):
         gone = story.bring({}, action="delete")
         if gone.meaning == "refused":
             return explained(story, gone)
     assert story.held() is None
-    assert set(story.others()) == {"Abc-98", "abc-9"}
+    theirs = {"theirs"} if story.odd.has("reuses_ids") else set()
+    assert set(story.others()) == {"Abc-98", "abc-9"} | theirs
+    assert all(row["subject"] in ("another", "theirs") for row in story.odd.rows.values())
     return "done"
 
 
