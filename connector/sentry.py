@@ -1,4 +1,4 @@
-"""Errors to Sentry, where `SENTRY_DSN` is set and `pip install 'crm-connector[sentry]'` was done.
+"""Errors to Sentry, where `SENTRY_DSN` is set and the extra `sentry` is installed.
 
 Invariant: nothing leaves that the log would not show: no request, no local variables, no words of a
 user, and every text goes through the same redaction. Only what is logged as an error is sent.
@@ -32,7 +32,7 @@ def start(dsn: str, redaction: Redaction, **more: Any) -> bool:
     except ImportError:
         log.warning(
             "SENTRY_DSN is set, but sentry-sdk is not installed:"
-            " pip install 'crm-connector[sentry]'"
+            " pip install '.[sentry]' in the folder of the connector"
         )
         return False
 

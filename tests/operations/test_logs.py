@@ -184,7 +184,7 @@ def test_without_sentry_its_setting_is_told_and_the_rest_goes_on(
     monkeypatch.setitem(sys.modules, "sentry_sdk", None)
     monkeypatch.setenv("SENTRY_DSN", "https://key@sentry.example/1")
     logs.start(logging.INFO, stream)
-    assert "crm-connector[sentry]" in stream.lines()[0]["message"]
+    assert "[sentry]" in stream.lines()[0]["message"]
     log.info("on")
     assert stream.lines()[-1]["message"] == "on"
 

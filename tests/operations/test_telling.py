@@ -245,7 +245,7 @@ def test_without_opentelemetry_its_setting_is_told(
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "opentelemetry.trace", None)
     assert tracing.open_tracer("web", {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://x"}) is None
-    assert "crm-connector[otel]" in caplog.text
+    assert "[otel]" in caplog.text
 
 
 def test_nobody_pays_for_opentelemetry_who_did_not_ask() -> None:
