@@ -31,6 +31,7 @@ from connector.dashboard.masking import masked
 from connector.dashboard.room import Room, page, person
 from connector.dashboard.shown import count
 from connector.drafts import Draft
+from connector.effects import is_told
 from connector.errors import EventUnreadable, MappingInvalid
 from connector.journal import Entry
 from connector.mapping import published
@@ -43,6 +44,7 @@ from connector.model import Applied, Change, Json, Name
 from connector.plan import Plan, Selection
 from connector.records import store
 from connector.records.state import canonical
+from connector.records.store import State
 from connector.release import FileDifference
 from connector.replay import Replay
 
@@ -81,13 +83,15 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class FieldRow:
-    """A field of a record: what the edit would give it, and what it has now."""
+    """A field of a record: what the edit would give it, and what it has now. `told`: the CRM has
+    been sent that."""
 
     name: str
     value: Json
     has: Json
     had: bool
     differs: bool
+    told: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -404,7 +408,7 @@ def _try(
         return Tried(entry, None, applied, (), (), ())
     names = [Name(change.target, change.resource, change.id) for change in applied.changes]
     rows = [
-        (change, tuple(_rows(change, planning.values(state.merged), hide)))
+        (change, tuple(_rows(change, state, hide)))
         for change, state in zip(applied.changes, store.read(room.client, names), strict=True)
     ]
     raw = {key: value for key, value in document.items() if key != "raw"}
@@ -418,14 +422,15 @@ def _try(
     )
 
 
-def _rows(
-    change: Change, held: Mapping[str, Json], hide: Callable[[Json], Json]
-) -> Iterator[FieldRow]:
+def _rows(change: Change, state: State, hide: Callable[[Json], Json]) -> Iterator[FieldRow]:
     """Each field that the event tells of, beside what the record holds."""
-    told = {name: value_to_json(value) for name, value in change.fields.items()}
-    for name, value in hide(told).items():
-        differs = name not in held or canonical(held[name]) != canonical(told[name])
-        yield FieldRow(name, value, hide({name: held.get(name)})[name], name in held, differs)
+    held, digests = planning.values(state.merged), state.delivered.digests
+    given = {name: value_to_json(value) for name, value in change.fields.items()}
+    for name, value in hide(given).items():
+        had = name in held
+        differs = not had or canonical(held[name]) != canonical(given[name])
+        told = name in digests and had and is_told(state.merged.fields[name], digests[name])
+        yield FieldRow(name, value, hide({name: held.get(name)})[name], had, differs, told)
 
 
 def _size() -> int:

@@ -139,6 +139,7 @@ def test_an_edit_is_tried_on_a_kept_event_beside_what_the_record_holds(desk: Des
     data = {"file": "tickets.yaml", "text": text, "event": str(entry.serial)}
     page = desk.post("/mappings/preview", data).text
     assert "the same" in page
+    assert "not sent yet" in page  # no worker has delivered it
     changed = text.replace("subject: ", "more: ticket.ticket_id\n      subject: ", 1)
     page = desk.post("/mappings/preview", {**data, "text": changed}).text
     assert re.search(r"<code>more</code>.*?5.*?nothing", page, re.DOTALL)
