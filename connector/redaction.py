@@ -149,9 +149,6 @@ def secrets_of(config: Config) -> Iterator[str]:
     yield from (user.password for user in config.users.values())
     if config.alerts.url:
         yield from (config.alerts.url, urlsplit(config.alerts.url).path)
-    yield from (user.password for user in config.users.values())
-    if config.dashboard.session_key:
-        yield config.dashboard.session_key
     for source in config.sources.values():
         if source.kind == "caresoft":
             yield from source.secrets
