@@ -19,9 +19,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
-from redis.exceptions import RedisError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from connector.errors import ConnectorError
+from connector.errors import Invalid, RedisUnfit, SenderError, TryAgain
 from connector.targets import masking
 
 if TYPE_CHECKING:
@@ -72,8 +73,12 @@ _PRIVATE_KEY = re.compile(_PRIVATE, re.IGNORECASE)
 
 
 _SAYS_NO_VALUE = (
-    ConnectorError,
-    RedisError,
+    SenderError,
+    Invalid,
+    RedisUnfit,
+    TryAgain,
+    RedisConnectionError,
+    RedisTimeoutError,
     OSError,
     ImportError,
     AttributeError,
@@ -133,11 +138,15 @@ class Redaction:
         return self.text(str(value))
 
     def of_error(self, error: BaseException) -> str:
-        """What an exception says. Ours and those about the machine or the code say nothing of a
-        record; what others quote may be a value of one, and is left out."""
+        """What an exception says. Ours for the sender and the integrator, and those about the
+        machine or the code, say nothing of a record. What others quote, or name after a colon, may
+        be a value of one, and is left out."""
         said = str(error)
-        if not isinstance(error, _SAYS_NO_VALUE):
-            said = _QUOTED.sub("…", said)
+        # Those of requests are OSErrors, too, and hold the address with its ids.
+        of_requests = type(error).__module__.startswith("requests")
+        if of_requests or not isinstance(error, _SAYS_NO_VALUE):
+            head, colon, _ = _QUOTED.sub("…", said).partition(": ")
+            said = f"{head}: …" if colon else head
         return self.text(said)
 
 

@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
+from redis.exceptions import ConnectionError as RedisAway
+from redis.exceptions import ResponseError
 from system import SAMPLES
 
 from connector.config import load
-from connector.errors import EventUnreadable
+from connector.errors import EventUnreadable, RedisUnfit
 from connector.redaction import Redaction, secrets_of
 
 HIDDEN = [
@@ -106,11 +109,44 @@ def test_a_known_secret_is_hidden_as_it_is_and_encoded() -> None:
     assert redaction.text("a s3cr/et ä b s3cr%2Fet%20%C3%A4") == "a [secret] b [secret]"
 
 
-def test_what_a_foreign_exception_quotes_is_left_out_and_our_own_words_stay() -> None:
-    redaction = Redaction()
-    assert redaction.of_error(ValueError("bad: 'Nguyễn Văn A', \"x\"")) == "bad: …, …"
-    said = "the record 'tickets' is not there"
-    assert redaction.of_error(EventUnreadable(said)) == said
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        (ValueError("bad: 'Nguyễn Văn A', \"x\""), "bad: …"),
+        (KeyError("Nguyễn Văn A"), "…"),
+        (
+            requests.ConnectionError("Max retries with url: /contacts/Nguyễn"),
+            "Max retries with url: …",
+        ),
+        (ValueError("time data 'Nguyễn' does not match '%Y'"), "time data … does not match …"),
+        (
+            RuntimeError("invalid type for value: Nguyễn Văn A, expected"),
+            "invalid type for value: …",
+        ),
+        (EventUnreadable("phone() found “Nguyễn Văn A”"), "phone() found …"),
+        (
+            ResponseError("unknown command 'X', with args: 'Nguyễn'"),
+            "unknown command …, with args: …",
+        ),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_an_exception_may_have_from_a_record_is_left_out(error: Exception, shown: str) -> None:
+    assert Redaction().of_error(error) == shown
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RedisUnfit("this Redis keeps no append-only file: what it holds is lost"),
+        RedisAway("Error 111 connecting to 127.0.0.1:6379. Connection refused."),
+        FileNotFoundError(2, "No such file or directory", "/app/config.yaml"),
+        AttributeError("'str' object has no attribute 'items'"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_is_about_the_machine_or_the_code_stays(error: Exception) -> None:
+    assert Redaction().of_error(error) == str(error)
 
 
 def test_no_personal_value_of_any_sample_survives_under_its_own_key() -> None:
