@@ -64,7 +64,7 @@ def _no_letters(lab: Lab, why: str) -> Finding:
 
 def _trouble(lab: Lab, scratch_id: str) -> str:
     """What goes wrong with an id; empty where nothing does."""
-    judgement = lab.create(scratch_id)
+    judgement = lab.create_patiently(scratch_id)
     why = ""
     if judgement.meaning != "done":
         why = f"refused ({judgement.status})" if judgement.status else lab.said(judgement)
@@ -86,4 +86,5 @@ def _trouble_later(lab: Lab, scratch_id: str) -> str:
     if field is None or not lab.updates:
         return ""
     judgement = lab.update(scratch_id, {field: lab.fields[field]})
-    return "" if judgement.meaning == "done" else f"an update: {lab.said(judgement)}"
+    fine = judgement.meaning in ("done", "not_now")  # being away is no matter of the id
+    return "" if fine else f"an update: {lab.said(judgement)}"

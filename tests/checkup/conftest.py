@@ -214,7 +214,18 @@ class Odd(ThreadingHTTPServer):
             headers["ETag"] = self._etag(data["data"])
         return status, data, headers
 
+    def _batch(self, given: dict[str, Any]) -> tuple[int, Any]:
+        """Rows by `ext`, created or changed; what became of each, in no particular order."""
+        results = []
+        for fields in given["rows"]:
+            known = [row for row in self.rows.values() if row.get("ext") == fields["ext"]]
+            status, data = self._write(known[0], fields) if known else self._create(fields)
+            results.append({"ext": fields["ext"], "status": status, **(data or {}).get("data", {})})
+        return 200, {"results": results[::-1]}
+
     def _act(self, call: Any, key: str, query: dict[str, str]) -> tuple[int, Any]:
+        if key == "batch":
+            return self._batch(call.json)
         if not key:
             return self._create(call.json) if call.command == "POST" else self._search(query)
         row = self.rows.get(int(key)) if key.isdecimal() else None

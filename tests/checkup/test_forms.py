@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 import yaml
-from checkup.conftest import Desk
+from checkup.conftest import TARGET as ODD_TARGET
+from checkup.conftest import Desk, Odd
 
 MAPPING = """\
 source: caresoft
@@ -172,3 +173,18 @@ def test_a_batch_call_that_is_not_there_is_found(plain: Desk, fake_crm: Any) -> 
     assert checked.suits("batch") is False
     assert "calls were needed" in checked.probes["batch"]["found"]
     assert (checked.out["left_behind"], fake_crm.rows("t")) == ([], {})
+
+
+@pytest.mark.parametrize(
+    ("place", "suits", "found"),
+    [("results", True, "both are there"), ("rows", False, "calls were needed")],
+)
+def test_two_records_are_sent_in_one_call_and_each_has_its_outcome(
+    odd_desk: Desk, odd: Odd, place: str, suits: bool, found: str
+) -> None:
+    batch = BATCH.replace("/t/batch", "/people/batch").replace("results: rows", f"results: {place}")
+    odd_desk.configure(odd.url, ODD_TARGET + batch)
+    checked = odd_desk.check()
+    assert (checked.suits("batch"), checked.code) == (suits, 0 if suits else 1)
+    assert found in checked.probes["batch"]["found"]
+    assert (checked.out["left_behind"], odd.rows) == ([], {})
