@@ -148,8 +148,9 @@ def test_one_record_on_which_the_crm_fails_again_and_again_never_pauses_the_targ
 ) -> None:
     system.behave(mode="500", record="1")
     system.send("caresoft", ticket(1, T0))
-    wait_for(lambda: sum(call["record"] == "1" for call in system.calls()) >= 3, "three tries")
+    wait_for(lambda: sum(call["record"] == "1" for call in system.calls()) >= 4, "four tries")
     assert target(system)["state"] == "open"
+    assert "probe of crm" not in system.log("worker")
     system.send("caresoft", ticket(2, T0))
     wait_for(lambda: "2" in system.rows("tickets"), "another record")
 
