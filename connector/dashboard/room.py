@@ -30,6 +30,9 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+_REMEMBERED = 1000
+"""Things remembered at the most; then all are worked out anew."""
+
 
 class Remembered:
     """What takes long to work out, for a while; worked out by one thread at a time."""
@@ -43,6 +46,8 @@ class Remembered:
         with self._lock:
             made_at, value = self._known.get(what, (float("-inf"), None))
             if time.monotonic() - made_at > seconds:
+                if len(self._known) >= _REMEMBERED:
+                    self._known.clear()
                 value = make()
                 self._known[what] = (time.monotonic(), value)
             return value  # type: ignore[no-any-return]

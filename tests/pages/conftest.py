@@ -5,22 +5,26 @@ Users mai (editor), lan (operator) and vy (viewer) share one password.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from desk import PASSWORD, ROLES, Desk, sign_in
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 from system import ROOT, System, running, sample_bodies, ticket, wait_for
 
 from connector import accounts
 from connector.redisdb import connect
 
 CHROMIUM = Path("/usr/bin/chromium")
+APT = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300"]
+expect.set_options(timeout=15_000)  # ms; the machine may be busy
 ARGUMENTS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
@@ -53,10 +57,21 @@ def _install_chromium() -> str:
         return ""
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         return f"{CHROMIUM} is not there, and only root with apt-get can install it"
-    for command in (["apt-get", "update", "-qq"], ["apt-get", "install", "-y", "-qq", "chromium"]):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            return f"{' '.join(command)}: {done.stderr.strip()[-300:]}"
+    with (Path(tempfile.gettempdir()) / "connector-chromium.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests run in several processes
+        for command in ([*APT, "update"], [*APT, "install", "-y", "chromium"]):
+            if CHROMIUM.exists():
+                return ""
+            done = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+                env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+            )
+            if done.returncode:
+                return f"{' '.join(command)}: {done.stderr.strip()[-300:]}"
     return "" if CHROMIUM.exists() else f"{CHROMIUM} is not there after its installation"
 
 
@@ -142,7 +157,7 @@ def visit(browser: Browser, system: System, signed_in: dict[str, Any]) -> Iterat
         )
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(30_000)
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on(
             "console",

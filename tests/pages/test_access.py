@@ -229,7 +229,7 @@ def test_a_session_ends_when_its_user_changes(desk: Desk, change: str) -> None:
 
 
 def test_a_session_ends_when_nobody_has_asked_for_anything(desk: Desk) -> None:
-    desk.more = "dashboard: {session_hours: 0.0005}\n"  # 2 seconds
+    desk.more = "dashboard: {session_hours: 0.0008}\n"  # 3 seconds
     desk.sign_in()
     assert desk.get("/").status_code == 200
     until = time.monotonic() + 10

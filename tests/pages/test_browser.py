@@ -270,9 +270,9 @@ def test_the_overview_renews_itself_and_says_what_needs_a_person(
     page = visit("vy")
     expect(page.locator(".matters")).not_to_contain_text("crm is paused")
     flow.pause(redis(system), "crm")
-    expect(page.locator(".matters")).to_contain_text("crm is paused", timeout=15_000)
+    expect(page.locator(".matters")).to_contain_text("crm is paused")
     flow.resume(redis(system), "crm")
-    expect(page.locator(".matters")).not_to_contain_text("crm is paused", timeout=15_000)
+    expect(page.locator(".matters")).not_to_contain_text("crm is paused")
 
 
 def test_what_somebody_has_unfolded_stays_unfolded(visit: Visit, system: System) -> None:
@@ -427,6 +427,6 @@ def test_a_page_is_there_soon(visit: Visit) -> None:
         began = time.monotonic()
         page.goto(address)
         seconds = time.monotonic() - began
-        if seconds > 3:
+        if seconds > 5:
             slow[name] = seconds
     assert slow == {}
