@@ -437,9 +437,15 @@ def test_two_workers_tell_a_breaker_that_opens_once(tmp_path: Path, chat: Receiv
         system.behave(mode="503")
         for number in range(1, 5):
             system.send("caresoft", ticket(number, 1633484753675))
-        wait_for(lambda: chat.messages, "the pause is told", within=40)
+        client = connect(system.redis.url)
+
+        def told_of(changes: int) -> bool:
+            client.delete("c:alerts:look")  # at each heartbeat of both, not every ten seconds
+            return len(chat.messages) == changes
+
+        wait_for(lambda: told_of(1), "the pause is told", within=60)
         system.behave()
-        wait_for(lambda: len(chat.messages) == 2, "its end is told", within=40)
+        wait_for(lambda: told_of(2), "its end is told", within=60)
         assert [message["state"] for message in chat.messages] == ["firing", "resolved"]
         assert "503" in chat.texts()[0]
 

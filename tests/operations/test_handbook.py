@@ -60,7 +60,7 @@ def test_the_quickstart_runs_block_by_block(
     )
     lifeline = Lifeline(process.pid)
     try:
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=180)
     finally:
         lifeline.cut()
     assert process.returncode == 0, err[-3000:]

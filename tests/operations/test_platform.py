@@ -147,7 +147,7 @@ class Platform:
             cwd=self.slug,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=180,
         )
 
     def start(self) -> tuple[subprocess.Popen[bytes], Lifeline]:
