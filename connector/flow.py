@@ -47,8 +47,7 @@ PROBE_MOST = 300
 """Seconds between probes at the most."""
 
 BURST_SHARE = 0.1
-"""How much of a limit may be used at once. Burst and refill together never exceed the limit
-within any window of its length."""
+"""How much of a large limit may be used at once."""
 
 ADMIT = """
 local function riders(target, r)
@@ -230,6 +229,16 @@ class Flow:
     since: Micros | None
 
 
+def bucket(count: int) -> tuple[float, float]:
+    """For `count` calls a window: how many tokens the bucket holds, and how many come in within a
+    window. Together they never let `count` + 1 calls into a window, nor into one a tenth longer,
+    for calls arrive a little after they were let through. The bucket holds more than one where it
+    can: what comes in until somebody asks again would be lost otherwise, which halved small limits.
+    """
+    burst = max(min(1.6, 1 + (count - 1) * 0.2), count * BURST_SHARE)
+    return burst, max(count - burst, (count + 0.9 - burst) / 1.1)
+
+
 def configure(client: Redis, target: TargetConfig) -> None:
     """Make the limits of a target known to the gate. Done by every worker at its start."""
     key = _key(target.name)
@@ -240,9 +249,8 @@ def configure(client: Redis, target: TargetConfig) -> None:
         "probe_ms": round(target.probe_interval * 1000),
     }
     if target.rate_limit:
-        burst = max(1.0, target.rate_limit.count * BURST_SHARE)
-        rate = max(target.rate_limit.count - burst, 0.5) / target.rate_limit.seconds
-        limits |= {"burst": burst, "rate": rate}
+        burst, refill = bucket(target.rate_limit.count)
+        limits |= {"burst": burst, "rate": refill / target.rate_limit.seconds}
     limits |= _batches(target)
     _CONFIGURE(client, [key, *(part for limit in limits.items() for part in limit)])
 
