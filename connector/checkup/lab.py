@@ -367,7 +367,10 @@ class Lab:
         only where the row under it shows our id.
         """
         if self.resource.crm_id is None or self.resource.upsert.search is not None:
-            self.ledger.may_exist(scratch_id)
+            if link is None:
+                self.ledger.may_exist(scratch_id)
+            else:
+                self.ledger.exists(scratch_id, None)
             return None
         if link is None:
             return None  # a create that was never answered: nobody can look for it

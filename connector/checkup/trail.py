@@ -126,5 +126,7 @@ def _traces(lines: Iterable[str]) -> list[Trace]:
             for each in rows:
                 del traces[each]
         elif isinstance(trace.link, str | int | None):
+            if trace.link is not None:  # that create was answered
+                traces.pop(Trace(trace.resource, trace.id), None)
             traces[trace] = None
     return list(traces)
