@@ -2,7 +2,9 @@
 
 Keys:
 
-    c:series:<minute>  string   JSON: counters and gauges as they stood in that minute; two days
+    c:series:<minute>      string   JSON: counters and gauges as they stood in that minute
+    c:series:ten:<minute>  string   the first of those in ten minutes, by the full ten: a day is
+                                    shown by these; both are kept for two days
 
 Invariant: a sample costs whoever handles events nothing: it is what the counters and gauges of
 `metrics` say, written down once a minute by whichever web process comes first. Counters are kept
@@ -85,11 +87,8 @@ class Sampler:
         minute = minute_now()
         if minute == self._minute:
             return
-        # A day is shown in tens: where nobody was there at the full ten, this sample stands for it.
-        missing = [m for m in (minute, minute // TENS * TENS) if not taken(self._client, m)]
-        known = self._read() if missing else {}
-        for one in missing:
-            take(self._client, one, known)
+        if not taken(self._client, minute):
+            take(self._client, minute, self._read())
         self._minute = minute
 
 
@@ -101,7 +100,11 @@ def minute_now() -> int:
 def take(client: Redis, minute: int, values: Mapping[str, float]) -> bool:
     """Write down the sample of a minute, unless somebody has; whether it was written."""
     text = json.dumps(values, separators=(",", ":"))
-    return bool(client.set(f"{PREFIX}series:{minute}", text, nx=True, ex=KEPT_SECONDS))
+    ten = minute // TENS * TENS
+    pipe = client.pipeline(transaction=False)
+    pipe.set(f"{PREFIX}series:{minute}", text, nx=True, ex=KEPT_SECONDS)
+    pipe.set(f"{PREFIX}series:ten:{ten}", text, nx=True, ex=KEPT_SECONDS)
+    return bool(pipe.execute()[0])
 
 
 def now(values: Mapping[str, float]) -> Sample:
@@ -119,7 +122,8 @@ def read(client: Redis, minutes: int, step: int, end: int | None = None) -> list
     taken. One more than minutes / step: rates need the one before."""
     last = (minute_now() if end is None else end) // step * step
     wanted = list(range(last - minutes, last + 1, step))
-    texts = client.mget([f"{PREFIX}series:{minute}" for minute in wanted])
+    kept = f"{PREFIX}series:" if step % TENS else f"{PREFIX}series:ten:"
+    texts = client.mget([f"{kept}{minute}" for minute in wanted])
     return [
         Sample(minute, json.loads(text) if text else {})
         for minute, text in zip(wanted, texts, strict=True)
@@ -167,6 +171,7 @@ def quantile(before: Sample, after: Sample, prefixes: Sequence[str], share: floa
     return low
 
 
-def total(points: Sequence[Point]) -> float:
-    """All points together; what is not known counts as nothing."""
-    return sum(point.value or 0.0 for point in points)
+def total(samples: Sequence[Sample], name: str) -> float:
+    """How much a counter grew from the first sample to the last, over gaps too."""
+    known = [sample for sample in samples if sample.values]
+    return sum(_grown(before, after, name) or 0.0 for before, after in pairwise(known))

@@ -202,7 +202,7 @@ def _both(
 ) -> dict[str, float]:
     """A counter over the last hour and day."""
     return {
-        f"{counter}_{span}": series.total(series.rates(samples, f"{counter}:{name}"))
+        f"{counter}_{span}": series.total(samples, f"{counter}:{name}")
         for span, samples in (("hour", hour), ("day", day))
     }
 

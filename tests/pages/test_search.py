@@ -36,6 +36,15 @@ def load(name: str) -> ModuleType:
 journal_of = load("journal_of")
 
 
+BUDGET = search.SECONDS
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is found does not hang on how busy the machine is."""
+    monkeypatch.setattr(search, "SECONDS", 60.0)
+
+
 @pytest.fixture
 def config(desk: Desk) -> Config:
     desk.get("/login")
@@ -169,7 +178,10 @@ def test_records_are_found_by_the_id_in_the_crm(client: Redis) -> None:
     assert search.records(client, RESOURCES, "1234").states[0].name.id == "1234"
 
 
-def test_pages_stay_quick_over_a_long_journal(desk: Desk, client: Redis) -> None:
+def test_pages_stay_quick_over_a_long_journal(
+    desk: Desk, client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "SECONDS", BUDGET)
     journal_of.write(client, 6_000)
     desk.sign_in()
     desk.get("/")
@@ -177,4 +189,4 @@ def test_pages_stay_quick_over_a_long_journal(desk: Desk, client: Redis) -> None
         began = time.monotonic()
         answer = desk.get(path)
         assert answer.status_code == 200
-        assert time.monotonic() - began < search.SECONDS + 2, path
+        assert time.monotonic() - began < BUDGET + 2, path

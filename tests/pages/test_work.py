@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 from desk import Desk
 
-from connector import accounts, audit, drafts, journal
+from connector import accounts, audit, drafts, journal, series
 from connector.cli import main
 from connector.config import Audit, Secret, User
 from connector.dashboard import catalogue, charts
@@ -326,6 +326,16 @@ def test_rates_are_differences_and_a_gap_stays_one() -> None:
     assert [point.value for point in rates(samples, "a")] == [3, None, None, 2]
 
 
+def test_a_day_counts_from_the_first_minute_of_a_new_installation(redis_url: str) -> None:
+    client = connect(redis_url)
+    for minute, total in ((1003, 0), (1004, 80), (1012, 90)):
+        series.take(client, minute, {"a": total, "b": 1})
+    day = series.read(client, 1440, series.TENS, end=1013)
+    hour = series.read(client, 60, 1, end=1013)
+    assert (series.total(day, "a"), series.total(hour, "a")) == (90, 90)
+    assert [sample.minute for sample in hour if sample.values] == [1003, 1004, 1012]
+
+
 def test_a_quantile_lies_within_its_bucket() -> None:
     before = Sample(1, {"ack:x:0.01": 0, "ack:x:0.1": 0, "ack:x:+Inf": 0})
     after = Sample(2, {"ack:x:0.01": 90, "ack:x:0.1": 100, "ack:x:+Inf": 100})
@@ -351,7 +361,7 @@ def test_a_sample_is_taken_each_minute_by_the_web_process(desk: Desk) -> None:
 
     desk.get("/login")
     wait_for(lambda: desk.redis.keys("c:series:*"), "the first sample")
-    key = desk.redis.keys("c:series:*")[0]
+    key = desk.redis.keys("c:series:[0-9]*")[0]
     assert "waiting:crm" in json.loads(desk.redis.get(key))
     assert desk.redis.ttl(key) > 86_400
 
