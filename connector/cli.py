@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -532,12 +532,13 @@ def _letters(
     letters = deadletters.find(client, Wanted(ids, reason, resource))
     if not ids:
         return client, letters
-    chosen = {id_: _by_prefix(letters, id_) for id_ in ids}
-    return client, list({letter.id: letter for letter in chosen.values()}.values())
+    chosen = [letter for id_ in ids for letter in _by_prefix(letters, id_)]
+    return client, [letter for letter in letters if any(letter is one for one in chosen)]
 
 
-def _by_prefix(letters: Sequence[DeadLetter], prefix: str) -> DeadLetter:
-    """The dead letter with that id, or the only one whose id begins so."""
+def _by_prefix(letters: Sequence[DeadLetter], prefix: str) -> Sequence[DeadLetter]:
+    """The dead letter with that id (several, where sources sent the same), or the only one whose
+    id begins so."""
     fitting = [letter for letter in letters if letter.id.startswith(prefix)]
     whole = [letter for letter in fitting if letter.id == prefix]
     if not fitting:
@@ -545,7 +546,7 @@ def _by_prefix(letters: Sequence[DeadLetter], prefix: str) -> DeadLetter:
     if len(fitting) > 1 and not whole:
         names = ", ".join(letter.id for letter in fitting[:5])
         fail(f"{prefix} is the beginning of several dead letters: {names}")
-    return (whole or fitting)[0]
+    return whole or fitting
 
 
 def _tell_count(word: str, count: int, json_: bool) -> None:
@@ -662,11 +663,20 @@ def send(
 
 
 def _one_event(client: Redis, prefix: str) -> Entry:
-    for source in configuration().sources:
-        whole = journal.find(client, source, prefix)
-        if whole is not None:
-            return whole
-    found = journal.search(client, prefix)
+    """The event with that id, or the only one whose id begins so. Where two sources were sent the
+    same, `source/id` says which."""
+    sources: Iterable[str] = configuration().sources
+    source, slash, id_ = prefix.partition("/")
+    if slash and source in sources:
+        sources, prefix = [source], id_
+    named = [(name, journal.find(client, name, prefix)) for name in sources]
+    whole = [(name, entry) for name, entry in named if entry]
+    if len(whole) > 1:
+        names = " or ".join(f"{name}/{prefix}" for name, _ in whole)
+        fail(f"several sources sent {prefix}: say {names}")
+    if whole:
+        return whole[0][1]
+    found = [entry for entry in journal.search(client, prefix) if entry.event.source in sources]
     if not found:
         fail(f"no event begins with {prefix}")
     if len(found) > 1:

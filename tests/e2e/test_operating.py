@@ -188,6 +188,22 @@ def test_retry_after_is_obeyed_for_the_whole_target(system: System) -> None:
     assert min(others) - first >= 2.9
 
 
-def run(system: System, *arguments: str) -> None:
+def run(system: System, *arguments: str, code: int = 0) -> str:
+    """A verb that ends with `code`; what it said on standard error."""
     environ = {"CONNECTOR_CONFIG": str(system.folder / "config.yaml"), "PATH": "/usr/bin:/bin"}
-    subprocess.run([sys.executable, "-m", "connector", *arguments], env=environ, check=True)
+    command = [sys.executable, "-m", "connector", *arguments]
+    done = subprocess.run(command, env=environ, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    return done.stderr
+
+
+def test_what_two_sources_sent_alike_is_told_apart_by_the_source(system: System) -> None:
+    for source in ("caresoft", "mobio"):
+        system.send(source, {})
+    system.wait_until_settled(2)
+    letters = system.cli("dead")["dead"]
+    (id_,) = {letter["id"] for letter in letters}
+    told = run(system, "event", id_, code=2)
+    assert f"say caresoft/{id_} or mobio/{id_}" in told.replace("\n", " ")
+    assert system.cli("event", f"mobio/{id_[:12]}")["source"] == "mobio"
+    assert system.cli("dead", "drop", id_, "--why", "both are empty") == {"dropped": 2}
