@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from http.client import HTTPConnection
 from ipaddress import ip_address
 from ssl import cert_time_to_seconds
 from typing import Any
@@ -27,7 +28,7 @@ from connector.config.model import (
 )
 from connector.model import Delivery, Json, Name
 from connector.targets.answers import Judgement
-from connector.targets.http import Answer, Failure, tls_context
+from connector.targets.http import Answer, Failure, proxy_headers, tls_context
 from connector.targets.routes import routes_of
 from connector.targets.target import Target
 from connector.targets.template import render_text
@@ -130,11 +131,11 @@ def transport(lab: Lab) -> Iterator[Finding]:
 
 def _certificate(lab: Lab, host: str, port: int) -> Finding:
     _, route = routes_of(lab.config)
-    if route.proxy:
+    if route.proxy and not route.proxy.startswith("http://"):
         return Finding("tls", "TLS through a proxy", "the certificate was not looked at")
     try:
         with (
-            socket.create_connection((host, port), lab.config.timeout) as plain,
+            _connected(host, port, route.proxy, lab.config.timeout) as plain,
             tls_context(route).wrap_socket(plain, server_hostname=host) as secure,
         ):
             version, certificate = secure.version(), secure.getpeercert() or {}
@@ -144,6 +145,17 @@ def _certificate(lab: Lab, host: str, port: int) -> Finding:
         meaning = "whoever stands in between is believed: name the authority with `tls: {ca: …}`"
         return Finding("tls", f"{version}; the certificate is not verified", meaning)
     return _until(host, version or "TLS", certificate)
+
+
+def _connected(host: str, port: int, proxy: str | None, timeout: float) -> socket.socket:
+    """A connection to the host, through a proxy where there is one (RFC 9110 section 9.3.6)."""
+    if not proxy:
+        return socket.create_connection((host, port), timeout)
+    parts = urlsplit(proxy)
+    tunnel = HTTPConnection(parts.hostname or "", parts.port or 80, timeout=timeout)
+    tunnel.set_tunnel(host, port, proxy_headers(proxy))
+    tunnel.connect()
+    return tunnel.sock
 
 
 def _until(host: str, version: str, certificate: Mapping[str, Any]) -> Finding:

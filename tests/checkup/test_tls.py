@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from checkup.conftest import TARGET, Checked, Desk, Odd
 from targets.certificates import authority, paper
+from targets.test_tls import Proxy
 
 
 def secure(desk: Desk, odd: Odd, more: str, *, days: int = 90, asks: bool = False) -> None:
@@ -55,6 +56,15 @@ def test_a_crm_that_asks_for_a_certificate_is_checked_with_ours(desk: Desk, odd:
     secure(desk, odd, "tls: {ca: ca.pem, cert: client.pem}\n", asks=True)
     checked = desk.check()
     assert (checked.suits("tls"), checked.code) == (True, 0)
+
+
+def test_a_certificate_is_looked_at_through_a_proxy_too(desk: Desk, odd: Odd) -> None:
+    way = Proxy(user="me:pass-1234")
+    secure(desk, odd, f"tls: {{ca: ca.pem}}\nproxy: http://me:pass-1234@{way.address}\n")
+    checked = desk.check()
+    way.socket.close()
+    assert "given by Own Authority" in checked.probes["tls"]["found"]
+    assert (checked.code, "pass-1234" in str(checked.out)) == (0, False)
 
 
 IN_THE_WAY = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import select
 import socket
 import ssl
@@ -260,8 +261,8 @@ class Proxy(threading.Thread):
 
 
 def pass_on(one: socket.socket, other: socket.socket) -> None:
-    """Bytes both ways until either side is done."""
-    with one, other:
+    """Bytes both ways until either side is done, or gone."""
+    with one, other, contextlib.suppress(ConnectionError):
         while True:
             ready, _, _ = select.select([one, other], [], [], 10)
             for side in ready:
