@@ -210,6 +210,18 @@ def test_what_is_counted_while_others_hand_over_is_counted_once(client: Redis) -
     assert total(client, "connector_received_total", "caresoft") == 8000
 
 
+def test_notes_are_counted_once_whoever_works_them_off(client: Redis) -> None:
+    """Fewer than are counted at once, more, and while another thread counts."""
+    meter = Meter("w", KINDS)
+    for number in range(metrics.NOTES_MOST * 3 + 7):
+        meter.released([release(serial=number + 1, calls=(call(200, 0.01),))])
+    meter.publish(client)
+    meter.publish(client)
+    expected = metrics.NOTES_MOST * 3 + 7
+    assert total(client, "connector_calls_total", "crm", "2xx") == expected
+    assert total(client, "connector_deliveries_total", "crm", "tickets", "done") == expected
+
+
 def test_a_full_redis_still_takes_counts(tmp_path: Path) -> None:
     with EmbeddedRedis(tmp_path, maxmemory="3mb") as server:
         client = connect(server.url)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import threading
 from collections.abc import Iterator
@@ -175,9 +176,12 @@ def test_a_fault_in_telling_is_logged_and_stops_nothing(
     )
     telling = Telemetry("worker", load(tmp_path / "config.yaml", {}))
     lease = Lease(State(Name("crm", "tickets", "7"), 1, Merged(), Delivered()), "t", False)
-    telling.released([Release(lease, Delivered(), verdict="ok", calls=("odd",))])
+    with caplog.at_level(logging.DEBUG, "connector"):
+        telling.released([Release(lease, Delivered(), verdict="ok", calls=("odd",))])
+        telling.meter.unpublished()
     assert [record.message for record in caplog.records] == [
-        "telling what happened; the work goes on"
+        "telling what happened; the work goes on",
+        "counting what happened; the work goes on",
     ]
 
 
