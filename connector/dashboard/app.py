@@ -45,6 +45,7 @@ from connector.dashboard import (
 from connector.dashboard.counting import Counts
 from connector.dashboard.login import LANGUAGE_COOKIE, LANGUAGES, SignedIn
 from connector.dashboard.room import Room, page
+from connector.dashboard.words import REFUSALS
 from connector.errors import ConnectorError
 from connector.redisdb import PREFIX, Redis
 
@@ -224,7 +225,9 @@ def _add_errors(app: Flask, room: Room) -> None:
 
     @app.errorhandler(HTTPException)
     def other(error: HTTPException) -> Response:
-        return _told(error.code or 500, error.name, error.description or "")
+        code = error.code or 500
+        own = error.description if error.description != type(error).description else ""
+        return _told(code, REFUSALS.get(code, error.name), own or "")
 
     @app.errorhandler(Exception)
     def fault(error: Exception) -> Response:

@@ -40,6 +40,17 @@ DID: Mapping[str, str] = {
 ACTIONS: Mapping[str, str] = {"upsert": _("create or update"), "delete": _("delete")}
 """What a change does to its record."""
 
+REFUSALS: Mapping[int, str] = {
+    400: _("This cannot be understood"),
+    403: _("Not allowed"),
+    404: _("Not found"),
+    405: _("Not possible here"),
+    409: _("Nothing was done"),
+    413: _("Too large"),
+    503: _("Busy just now"),
+}
+"""What a page is headed by that is none."""
+
 _PHRASES: Mapping[str, str] = {
     BY_HAND: _("paused by hand"),
     "not sent yet": _("not sent yet"),

@@ -401,6 +401,17 @@ def test_pages_speak_the_language_of_the_browser_or_the_chosen_one(
     assert f"<h1>{word}</h1>" in desk.get("/", headers={"Accept-Language": other}).text
 
 
+@pytest.mark.parametrize(("path", "status"), [("/nothing", 404), ("/logout", 405)])
+def test_what_is_no_page_is_told_in_the_language_too(desk: Desk, path: str, status: int) -> None:
+    desk.sign_in()
+    answer = desk.get(path, headers={"Accept-Language": "vi"})
+    title = re.search(r"<h1>(.*?)</h1>", answer.text)
+    assert answer.status_code == status
+    assert title
+    assert title[1] in ("Không tìm thấy", "Không dùng được ở đây")
+    assert "URL" not in answer.text
+
+
 # --- what is vendored
 
 
