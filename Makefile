@@ -34,7 +34,8 @@ test: .venv/installed lint types  ## Lint, type-check, and run every test
 	$(BIN)/pytest --numprocesses $(JOBS) --dist worksteal -rs $(ARGS)
 
 test-targets: .venv/installed  ## Run the whole system against real servers; needs node 20 and npm
-	CONNECTOR_TEST_SERVERS=all $(BIN)/pytest -vv -rs --durations 5 tests/servers $(ARGS)
+	CONNECTOR_TEST_SERVERS=all $(BIN)/pytest --numprocesses $(JOBS) --dist worksteal -vv -rs \
+	  --durations 5 tests/servers $(ARGS)
 
 lint: .venv/installed
 	$(BIN)/ruff format --check .

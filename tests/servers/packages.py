@@ -2,18 +2,20 @@
 
 The cache is `$XDG_CACHE_HOME/crm-connector` (`~/.cache/…` by default), with a folder for each
 package and version. A folder that is there is complete and is used again: it was filled beside its
-place and moved there whole.
+place and moved there whole. One process installs at a time; the others wait and find it done.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -27,11 +29,12 @@ def install_from_pypi(name: str, version: str) -> Path:
     Raises CannotInstall.
     """
     place = _cache() / f"{name}-{version}-py3.{sys.version_info.minor}"
-    if not (place / "complete").exists():
-        # scripts of an environment name its place, so it is made there and marked in the end
-        _run([sys.executable, "-m", "venv", "--clear", str(place)], place.parent)
-        _run([str(place / "bin/pip"), "install", "--quiet", f"{name}=={version}"], place)
-        (place / "complete").touch()
+    with _alone():
+        if not (place / "complete").exists():
+            # scripts of an environment name its place, so it is made there and marked in the end
+            _run([sys.executable, "-m", "venv", "--clear", str(place)], place.parent)
+            _run([str(place / "bin/pip"), "install", "--quiet", f"{name}=={version}"], place)
+            (place / "complete").touch()
     return place / "bin"
 
 
@@ -42,10 +45,12 @@ def install_from_npm(name: str, version: str, *, builds: Collection[str] = ()) -
     of those that are named. Raises CannotInstall.
     """
     place = _cache() / f"{name}-{version}"
-    if not place.exists():
-        if not (shutil.which("npm") and shutil.which("node")):
-            raise CannotInstall(f"{name} {version} needs node and npm, and they are not installed")
-        _install(place, name, version, builds)
+    with _alone():
+        if not place.exists():
+            if not (shutil.which("npm") and shutil.which("node")):
+                what = f"{name} {version} needs node and npm"
+                raise CannotInstall(f"{what}, and they are not installed")
+            _install(place, name, version, builds)
     return place / "node_modules" / name
 
 
@@ -54,22 +59,23 @@ def _cache() -> Path:
     return (Path(root) if root else Path.home() / ".cache") / "crm-connector"
 
 
+@contextmanager
+def _alone() -> Iterator[None]:
+    """While no other process installs; the lock of a process that dies is free again."""
+    _cache().mkdir(parents=True, exist_ok=True)
+    with (_cache() / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def _install(place: Path, name: str, version: str, builds: Collection[str]) -> None:
-    place.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=place.parent, prefix=".new-") as folder:
         package = {"private": True, "allowScripts": dict.fromkeys(builds, True)}
         (Path(folder) / "package.json").write_text(json.dumps(package))
         npm = ["npm", "install", "--no-audit", "--no-fund", "--omit=dev", f"{name}@{version}"]
         _run(npm, Path(folder), _headers())
-        try:
-            Path(folder).rename(place)
-        except OSError:
-            if (
-                not place.exists()
-            ):  # otherwise somebody else was faster, and this one is thrown away
-                raise
-        else:
-            Path(folder).mkdir()  # for the context to remove
+        Path(folder).rename(place)
+        Path(folder).mkdir()  # for the context to remove
 
 
 def _run(command: Sequence[str], folder: Path, more: Mapping[str, str] | None = None) -> None:

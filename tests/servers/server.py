@@ -175,6 +175,6 @@ class Server(ABC):
 
     def _call(self, method: str, path: str, body: Json = None) -> Json:
         url, headers = self.url + self.base + path, self.credentials()
-        answer = self.http.request(method, url, json=body, headers=headers, timeout=10)
+        answer = self.http.request(method, url, json=body, headers=headers, timeout=30)
         assert answer.ok, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer.json() if answer.content else None
