@@ -489,16 +489,18 @@ def in_hand(client: Redis) -> set[bytes]:
 _compact = json.JSONEncoder(separators=(",", ":")).encode
 
 
+_STATES: Mapping[str, EventState] = {"q": "queued", "m": "merged", "u": "unmapped", "d": "dead"}
+
 _USUAL: list[Json] = [0, [], None, []]
 """What becomes of an event before it is worked on: left out at the end of a header."""
 
 
 def _header(entry: Entry) -> bytes:
-    """Compact JSON; a vendor of the source's own name is empty, an id of 64 hex digits its bytes in
-    base64, in a list."""
+    """Compact JSON; a state is its first letter, a vendor of the source's own name empty, an id of
+    64 hex digits its bytes in base64, in a list."""
     event = entry.event
     packed: list[Json] = [
-        entry.state,
+        entry.state[0],
         event.source,
         "" if event.vendor == event.source else event.vendor,
         _packed_id(event.id),
@@ -530,7 +532,8 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 def _entry(serial: int, text: bytes) -> Entry:
     end = HEADER + int(text[:HEADER], 16)
-    state, source, vendor, id_, kind, at, *became = json.loads(text[HEADER:end])
+    letter, source, vendor, id_, kind, at, *became = json.loads(text[HEADER:end])
+    state = _STATES[letter[0]]
     set_number, touched, problem, warnings = became + _USUAL[len(became) :]
     body = zlib.decompress(text[end:]) if len(text) > end else b""
     # Only what the source itself could not read was dead before any mapping set saw it.
