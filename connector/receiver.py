@@ -45,7 +45,7 @@ class Intake:
         self.spool = spool
         self.telemetry = telemetry
         self._spooling = spool is not None and len(spool) > 0
-        self._ended = threading.Event()
+        self.ended = threading.Event()
 
     def take(self, events: Sequence[Event]) -> int:
         """Keep the events; how many of them are new. Spooled ones count as new.
@@ -66,7 +66,7 @@ class Intake:
 
     def drain_forever(self) -> None:
         """Move spooled events on, in order, as soon as Redis takes them; for a thread."""
-        while not self._ended.wait(PROBE_SECONDS):
+        while not self.ended.wait(PROBE_SECONDS):
             try:
                 self.drain()
             except Exception:  # the next turn may fare better; without turns nothing drains
@@ -96,8 +96,8 @@ class Intake:
         return float(memory["used_memory"] / most) if most else 0.0
 
     def end(self) -> None:
-        """Stop draining."""
-        self._ended.set()
+        """Stop draining, and whatever else goes on beside the requests."""
+        self.ended.set()
 
 
 def blueprint(sources: Mapping[str, Source], intake: Intake, most_bytes: int) -> Blueprint:

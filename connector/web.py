@@ -56,8 +56,14 @@ def create_app(config: Config | None = None) -> Flask:
     app.wsgi_app = pages  # type: ignore[method-assign]
     _add_metrics(app, Exposition(client, config, telemetry.meter, lambda: _spooled(spool)))
     _in_background(intake.drain_forever, "spool")
-    _in_background(lambda: _look_after(config, client, spool, telemetry), "upkeep")
+    _in_background(lambda: _look_after(config, client, spool, telemetry, intake.ended), "upkeep")
+    app.extensions["connector"] = intake
     return app
+
+
+def close(app: Flask) -> None:
+    """End the threads that `create_app` began; for who makes applications and drops them."""
+    app.extensions["connector"].end()
 
 
 def serve(config: Config, host: str, port: int) -> None:
@@ -139,9 +145,14 @@ def _in_background(run: Callable[[], None], name: str) -> None:
     threading.Thread(target=run, name=name, daemon=True).start()
 
 
-def _look_after(config: Config, client: Redis, spool: Spool | None, telemetry: Telemetry) -> None:
+def _look_after(
+    config: Config,
+    client: Redis,
+    spool: Spool | None,
+    telemetry: Telemetry,
+    ended: threading.Event,
+) -> None:
     """Put the folder's mappings into force as soon as Redis is there; then hand over metrics."""
-    pause = threading.Event()
     in_force = False
     sampler = Sampler(
         client, lambda: series.values(metrics.totals(client), standing(client, config))
@@ -160,4 +171,5 @@ def _look_after(config: Config, client: Redis, spool: Spool | None, telemetry: T
             in_force = True  # said once; the folder is read again at the next start
         except Exception:  # upkeep goes on whatever happens to one turn of it
             log.exception("upkeep")
-        pause.wait(FLUSH_SECONDS)
+        if ended.wait(FLUSH_SECONDS):
+            return

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from flask import Flask
 from flask.testing import FlaskClient
 from system import MOBIO_APPS, ROOT
 from werkzeug.test import TestResponse
@@ -31,6 +32,7 @@ class Desk:
     users: str
     more: str = ""
     _client: FlaskClient | None = field(default=None, init=False)
+    _apps: list[Flask] = field(default_factory=list, init=False)
 
     @property
     def redis(self) -> Redis:
@@ -57,7 +59,14 @@ class Desk:
         (self.folder / "config.yaml").write_text(text + self.users + self.more)
         if not (self.folder / "mappings").exists():
             shutil.copytree(ROOT / "mappings", self.folder / "mappings")
-        return web.create_app(self.config).test_client()
+        app = web.create_app(self.config)
+        self._apps.append(app)
+        return app.test_client()
+
+    def close(self) -> None:
+        """Ends the threads of all applications."""
+        for app in self._apps:
+            web.close(app)
 
     def get(self, path: str, **more: Any) -> TestResponse:
         return self.client.get(path, **more)

@@ -19,7 +19,7 @@ from connector.assemble import open_sources
 from connector.config import Config
 from connector.demo.redis import EmbeddedRedis
 from connector.redisdb import Redis, connect
-from connector.web import create_app
+from connector.web import close, create_app
 
 MAPPINGS = Path(__file__).parents[2] / "mappings"
 APP = "16453496-6a17-11ed-8a77-6632ed169876"
@@ -50,8 +50,10 @@ def config(tmp_path: Path, redis_url: str) -> Config:
 
 
 @pytest.fixture
-def app(config: Config) -> Flask:
-    return create_app(config)
+def app(config: Config) -> Iterator[Flask]:
+    app = create_app(config)
+    yield app
+    close(app)
 
 
 @pytest.fixture
@@ -199,7 +201,8 @@ def test_while_redis_is_away_events_go_to_the_spool_and_then_on(
     tmp_path: Path, own_redis: EmbeddedRedis
 ) -> None:
     config = write_config(tmp_path, own_redis.url)
-    http = create_app(config).test_client()
+    app = create_app(config)
+    http = app.test_client()
     own_redis.kill9()
     bodies = [json.dumps({"object": "ticket", "action": "x", "n": n}).encode() for n in range(5)]
     for body in bodies:
@@ -213,13 +216,15 @@ def test_while_redis_is_away_events_go_to_the_spool_and_then_on(
         time.sleep(0.05)
     assert [e.event.body for e in journal.load(client, range(1, 6))] == bodies
     assert post(http, config, "caresoft", bodies[0]).json == {"accepted": 0, "duplicates": 1}
+    close(app)
 
 
 def test_without_redis_and_without_a_spool_it_is_503(
     tmp_path: Path, own_redis: EmbeddedRedis
 ) -> None:
     config = write_config(tmp_path, own_redis.url, spool="null")
-    http = create_app(config).test_client()
+    app = create_app(config)
+    http = app.test_client()
     own_redis.kill9()
     assert post(http, config, "caresoft", TICKET).status_code == 503
     assert http.get("/healthz").status_code == 200
@@ -227,6 +232,7 @@ def test_without_redis_and_without_a_spool_it_is_503(
     assert ready.status_code == 503
     assert ready.json
     assert ready.json["redis"]["ok"] is False
+    close(app)
 
 
 # --- what else is served

@@ -43,9 +43,11 @@ def users() -> str:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, redis_url: str, users: str) -> Desk:
+def desk(tmp_path: Path, redis_url: str, users: str) -> Iterator[Desk]:
     """Pages with users, over an empty Redis; nobody has signed in."""
-    return Desk(tmp_path, redis_url, users)
+    desk = Desk(tmp_path, redis_url, users)
+    yield desk
+    desk.close()
 
 
 # --- with one

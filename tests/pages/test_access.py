@@ -374,6 +374,7 @@ def test_the_token_of_another_session_does_nothing(desk: Desk) -> None:
     other.sign_in("vy")
     desk.sign_in()
     answer = desk.client.post("/targets/crm/pause", data={"csrf_token": other.token()})
+    other.close()
     assert answer.status_code == 400
     assert flow.flow(desk.redis, "crm").state == "open"
 

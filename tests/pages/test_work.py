@@ -72,6 +72,7 @@ def test_a_draft_of_an_older_set_is_not_published(desk: Desk) -> None:
     edit(other, "subject: ", "another: ticket.ticket_subject\n      subject: ")
     theirs = form(other.get("/mappings/publish").text, "/mappings/publish")
     other.post("/mappings/publish", theirs)
+    other.close()
     assert published.number_in_force(desk.redis) == 2
     desk._client = None
     desk.users = other.users

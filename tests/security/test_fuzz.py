@@ -20,7 +20,7 @@ from connector.mapping.load import MappingSet
 from connector.reconcile import apply_event
 from connector.redisdb import connect
 from connector.sources.base import Source
-from connector.web import create_app
+from connector.web import close, create_app
 
 ROOT = Path(__file__).parents[2]
 FUZZ = settings(
@@ -125,8 +125,10 @@ def config(tmp_path_factory: pytest.TempPathFactory, redis_server: Any) -> Itera
 
 
 @pytest.fixture(scope="module")
-def http(config: Config) -> FlaskClient:
-    return create_app(config).test_client()
+def http(config: Config) -> Iterator[FlaskClient]:
+    app = create_app(config)
+    yield app.test_client()
+    close(app)
 
 
 @pytest.fixture(scope="module")
