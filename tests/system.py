@@ -480,6 +480,7 @@ class Load:
 
     def _post_all(self) -> None:
         with requests.Session() as session:
+            session.trust_env = False  # a test may change it in mid-walk
             while True:
                 with self._lock:
                     number, body = next(self._bodies, (0, None))
