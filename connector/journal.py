@@ -30,11 +30,12 @@ import re
 import zlib
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any, Literal
 
+from connector.frozen import dataclass
 from connector.model import Event, Json, Micros, Name, Place, Problem
 from connector.redisdb import NOW_MS, PREFIX, ROOM, Redis, Script
 

@@ -24,17 +24,18 @@ from typing import Any, TextIO, TypeAlias
 
 from connector.redaction import Redaction
 
-# For its own pretty tracebacks structlog would load rich's, and pygments with them: megabytes in
-# every process, for what is not used here.
-_unused = sys.modules.get("rich.traceback")
-sys.modules["rich.traceback"] = None  # type: ignore[assignment]
+# For its own pretty tracebacks structlog would load rich, and pygments with it: megabytes in every
+# process, for what is not used here.
+_unused = {name: sys.modules.get(name) for name in ("rich", "rich.traceback")}
+sys.modules.update(dict.fromkeys(_unused))  # type: ignore[arg-type]
 try:
     import structlog
     from structlog.stdlib import ExtraAdder, ProcessorFormatter
 finally:
-    del sys.modules["rich.traceback"]
-    if _unused is not None:
-        sys.modules["rich.traceback"] = _unused
+    for _name, _module in _unused.items():
+        del sys.modules[_name]
+        if _module is not None:
+            sys.modules[_name] = _module
 
 Fields: TypeAlias = MutableMapping[str, Any]
 

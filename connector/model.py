@@ -7,8 +7,10 @@ Every room may import this page and `errors`; it imports nothing of the project.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal, TypeAlias
+
+from connector.frozen import dataclass
 
 Json: TypeAlias = Any
 Micros: TypeAlias = int

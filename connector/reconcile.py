@@ -21,13 +21,14 @@ import random
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from uuid import uuid4
 
 from connector import edits, flow, journal
 from connector.config import Config, ResourceConfig, Retry
 from connector.config.model import Batch
 from connector.errors import EventUnreadable, LeaseLost
+from connector.frozen import dataclass
 from connector.journal import Entry, Touched
 from connector.mapping.load import MappingSet
 from connector.mapping.published import InForce

@@ -1,6 +1,7 @@
 """What the verbs of the command line share: the configuration, Redis, and how they give up.
 
-What cannot go on is told on standard error and ends the process with 2 (`COULD_NOT_RUN`).
+What cannot go on is told on standard error and ends the process with 2 (`COULD_NOT_RUN`). What
+that is told with is loaded only then: web and worker come by here, too.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from connector.errors import ConfigInvalid
 from connector.mapping.published import Superseded
 from connector.redaction import secrets_of
 from connector.redisdb import Redis, connect
-from connector.terminal import complain, print_problems
 
 FOUND_WRONG, COULD_NOT_RUN = 1, 2
 
@@ -29,6 +29,8 @@ def configuration() -> Config:
     try:
         loaded = load_config()
     except ConfigInvalid as error:
+        from connector.terminal import print_problems
+
         print_problems(error.problems, "bold red", "error", lines=False)
         sys.exit(COULD_NOT_RUN)
     logs.hide(secrets_of(loaded))
@@ -56,5 +58,7 @@ def under_one_set() -> Iterator[None]:
 
 def fail(why: str, code: int = COULD_NOT_RUN) -> NoReturn:
     """Says why it cannot go on, and ends the process."""
+    from connector.terminal import complain
+
     complain(why)
     sys.exit(code)

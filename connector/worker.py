@@ -27,7 +27,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from types import FrameType
 
 from redis.exceptions import OutOfMemoryError, RedisError
@@ -38,6 +38,7 @@ from connector import alerts, assemble, flow, journal, retention
 from connector.alive import MISSING_AFTER, show_alive
 from connector.config import Config
 from connector.errors import RedisUnfit
+from connector.frozen import dataclass
 from connector.journal import Claim, Entry
 from connector.model import Outcome
 from connector.reconcile import OF_THE_TARGET, Probe, ProbeResult, Reconciler, Work, untouched
@@ -62,7 +63,8 @@ ROUND_SECONDS = 0.015
 shares the cost of a round. The first event after a quiet time and a backlog wait for nothing."""
 
 FULL_ROUND_SECONDS = 0.004
-"""The same while few senders are free: what they have done makes room for more."""
+"""The same while few senders are free, or more is due than they could take: what they have done
+makes room for more."""
 
 IDLE_SECONDS = 1.0
 BUSY_POLL_SECONDS = 0.01
@@ -136,7 +138,7 @@ class Worker:
         self._tasks = itertools.count()
         self._probe_at = 0.0
         self._prepared = False
-        self._backlog = False
+        self._backlog = self._more_due = False
         self._urgent = threading.Event()
         self._stopping = threading.Event()
         self._ended = threading.Event()
@@ -204,7 +206,8 @@ class Worker:
 
     def _gather(self, began: float) -> None:
         """Let the next round have more to do than one event; not while anybody waits for it."""
-        apart = ROUND_SECONDS if self._free() >= self.threads / 4 else FULL_ROUND_SECONDS
+        spare = self._free() >= self.threads / 4 and not self._more_due
+        apart = ROUND_SECONDS if spare else FULL_ROUND_SECONDS
         rest = began + apart - time.monotonic()
         if rest > 0 and not self._backlog and self._urgent.wait(rest):
             self._urgent.clear()
@@ -213,6 +216,7 @@ class Worker:
         """One round. None when there is more to do at once, else when (monotonic) to look again."""
         hand = self._hand
         self._collect()
+        self._settle()  # first: what is released makes room within the limits of its target
         if not hand.claims:
             execution = secrets.token_hex(8)
             claimed = journal.claim(self.client, self.name, execution, BATCH, hand.finished)
@@ -238,13 +242,14 @@ class Worker:
             hand.finished.extend(zip(merging.entries, hand.claims, strict=True))
             hand.claims.clear()
             leases.extend(merging.leases)
-        due, look_again = self._due(self._free() - len(leases))
+        room = self._free() - len(leases)
+        due, look_again = self._due(room)
+        self._more_due = len(due) >= room
         leases.extend(due)
         self._start(leases)
         self._depart()
         self._probe()
-        self._settle()
-        if claims or due or hand.finished:
+        if claims or due or hand.finished or hand.releases:
             return None
         return min([look_again, *(boarding.departs for boarding in self._boarding.values())])
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import TypeGuard
 from zoneinfo import ZoneInfo
@@ -18,6 +17,7 @@ from zoneinfo import ZoneInfo
 import rfc8785
 
 from connector.errors import ConnectorError
+from connector.frozen import dataclass
 from connector.model import Json
 
 _SHOWN = 80  # characters of a value in a message

@@ -8,9 +8,10 @@ only when the record that it names is in the CRM.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
+from connector.frozen import dataclass
 from connector.model import Delivery, Delta, Json, Name, Ref
 from connector.records.state import Delivered, digest
 from connector.records.store import Lease, State
@@ -128,6 +129,8 @@ def _wanted(state: State, links: Mapping[Name, str | int | None], manners: Manne
     for name, cell in state.merged.fields.items():
         if isinstance(cell.value, Ref):
             _add_reference(wanted, state.name.target, name, cell.value, links)
+        elif cell.stamp is not None and not cell.elements:
+            wanted.fields[name] = cell.value  # most fields
         elif cell.is_delta and manners.readable:
             wanted.deltas[name] = cell.delta()
         else:

@@ -16,9 +16,10 @@ from __future__ import annotations
 import json
 from binascii import b2a_base64
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from hashlib import sha256
 
+from connector.frozen import dataclass
 from connector.model import Delta, Json, Micros, Ref, Value, Write
 
 EVENT_DIGITS = 20
@@ -192,9 +193,13 @@ def pack_merged(merged: Merged) -> bytes:
     """Compact JSON: [stamps, fields, deleted, floor]; a field is [stamp, rule, value, form,
     elements, policy] without the usual ones at its end. There is mostly no floor."""
     table: dict[Stamp, int] = {}
+    seen: dict[int, int] = {id(None): -1}  # mostly one object stands in all the fields
 
     def index(stamp: Stamp | None) -> int:
-        return -1 if stamp is None else table.setdefault(stamp, len(table))
+        at = seen.get(id(stamp))
+        if at is None and stamp is not None:
+            at = seen[id(stamp)] = table.setdefault(stamp, len(table))
+        return -1 if at is None else at
 
     fields = {name: _pack_cell(cell, index) for name, cell in merged.fields.items()}
     ends = [index(merged.deleted), *([index(merged.floor)] if merged.floor else [])]
@@ -204,8 +209,10 @@ def pack_merged(merged: Merged) -> bytes:
 
 def _pack_cell(cell: Cell, index: Callable[[Stamp | None], int]) -> list[Json]:
     value, form, elements = cell.value, 0, []
-    if isinstance(cell.value, Ref):
-        value, form = [cell.value.resource, cell.value.id, cell.value.missing], _REF
+    if cell.write == "always" and not cell.elements and not isinstance(value, Ref):
+        return [index(cell.stamp), cell.rule, value]
+    if isinstance(value, Ref):
+        value, form = [value.resource, value.id, value.missing], _REF
     elif cell.elements:
         elements = [[e.value, int(e.present), index(e.stamp)] for e in cell.elements.values()]
     packed = [index(cell.stamp), cell.rule, value, form, elements, cell.write]
@@ -256,7 +263,7 @@ _DELIVERED_KEYS = {
     "baseline": "b",
     "unheard": "u",
 }
-_NOTHING = Delivered()
+_NOTHING = {name: getattr(Delivered(), name) for name in _DELIVERED_KEYS}
 
 
 def pack_delivered(delivered: Delivered) -> bytes:
@@ -264,7 +271,7 @@ def pack_delivered(delivered: Delivered) -> bytes:
     packed: dict[str, Json] = {
         key: value
         for name, key in _DELIVERED_KEYS.items()
-        if (value := getattr(delivered, name)) != getattr(_NOTHING, name)
+        if (value := getattr(delivered, name)) != _NOTHING[name]
     }
     if delivered.digests:
         packed |= _pack_times(delivered)

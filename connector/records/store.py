@@ -34,12 +34,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, unquote
 
 from connector.flow import ADMIT, NOTE, Verdict
+from connector.frozen import dataclass
 from connector.model import Micros, Name
 from connector.records.merge import aged
 from connector.records.state import (

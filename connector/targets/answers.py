@@ -14,12 +14,12 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Container, Iterator, Mapping
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import Literal, TypeAlias
 
 from connector.config.model import AnswerRule, ResourceConfig
+from connector.frozen import dataclass
 from connector.model import Json
 from connector.targets import extract, reasons
 from connector.targets.http import Answer, Failure, FailureKind, Result

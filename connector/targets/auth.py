@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Protocol
 
 from connector.config.model import Auth, Basic, Hmac
+from connector.frozen import dataclass
 from connector.targets.answers import Judgement
 from connector.targets.calls import Outgoing
 from connector.targets.http import Result

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from connector import __version__
 from connector.config.model import Call
+from connector.frozen import dataclass
 from connector.model import Json
 from connector.targets.answers import CallKind
 from connector.targets.http import STRAIGHT, Request, Route
@@ -74,14 +75,18 @@ def fill_in(
     if call.body is None:
         return Outgoing(kind, call.method, base, path, merged)
     body, content_type = _encode(render(call.body, values), header(merged, "Content-Type"))
-    merged = merge_headers(merged, {"Content-Type": content_type})
+    if merged.get("Content-Type") != content_type:
+        merged = merge_headers(merged, {"Content-Type": content_type})
     return Outgoing(kind, call.method, base, path, merged, body)
 
 
 def merge_headers(*groups: Mapping[str, str]) -> dict[str, str]:
     """Headers, later ones winning whatever their case."""
+    given = [group for group in groups if group]
+    if len(given) == 1:
+        return dict(given[0])
     merged: dict[str, tuple[str, str]] = {}
-    for group in groups:
+    for group in given:
         for name, value in group.items():
             merged[name.lower()] = (name, value)
     return dict(merged.values())

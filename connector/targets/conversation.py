@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
 
 from connector.config.model import Call, ResourceConfig
+from connector.frozen import dataclass
 from connector.model import Delivery, Json, Meaning, Outcome
 from connector.targets import extract
 from connector.targets.answers import CallKind, Case, Judgement, Verdict

@@ -35,7 +35,7 @@ def write_fields(
     CannotPlace and CannotRender.
     """
     own = resource.external_id if with_id else None
-    rules = resource.fields
+    rules, plain = resource.fields, resource.values != "strings"
     placed: list[tuple[Place, Json]] = []
     for name in sorted(fields.keys() | as_read.keys() if as_read else fields):
         given = as_read[name] if name in as_read else fields[name]
@@ -44,7 +44,8 @@ def write_fields(
         rule = rules.get(name)
         place = rule.at if rule else _own_place(name)
         if own is None or place != own.at:
-            formed = given if name in as_read else _form(resource, rule, given, values)
+            as_it_is = name in as_read or (rule is None and plain and given is not None)
+            formed = given if as_it_is else _form(resource, rule, given, values)
             placed.append((place, formed))
     if own is not None:
         formed = _form(resource, own, values["external_id"], values)

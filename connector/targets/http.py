@@ -24,10 +24,11 @@ import json
 import re
 import socket
 import ssl
+import struct
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -48,6 +49,7 @@ from urllib3.exceptions import (
 )
 from urllib3.util import parse_url
 
+from connector.frozen import dataclass
 from connector.model import Json
 
 if TYPE_CHECKING:
@@ -205,16 +207,57 @@ class _Call(threading.local):
 
 _call = _Call()
 
+_NEARLY = 0.01
+"""The part of what is left by which a call may end too late."""
+
 
 class _PlainSocket(socket.socket):
-    def recv_into(self, *args: Any, **kwargs: Any) -> int:
-        self.settimeout(_call.left())
-        return super().recv_into(*args, **kwargs)
+    """Once connected it blocks, and the kernel ends what takes too long. A timeout of Python's own
+    costs two system calls more for each read and write, at each of which a thread lets go of the
+    interpreter and waits for it again."""
 
-    def sendall(self, *args: Any, **kwargs: Any) -> None:
-        self.settimeout(_call.left())
+    _seconds = 0.0  # what the kernel was told last; 0: it is not connected yet
+
+    def settimeout(self, value: float | None) -> None:
+        """Of no effect once it is connected: urllib3 sets one for each call."""
+        if not self._seconds:
+            super().settimeout(value)
+
+    def recv_into(self, *args: Any, **kwargs: Any) -> int:
+        self._keep_to_deadline()
+        try:
+            return super().recv_into(*args, **kwargs)
+        except BlockingIOError:
+            raise TimeoutError("timed out") from None
+
+    def sendall(self, data: Any, flags: int = 0) -> None:
         _call.sent = True
-        super().sendall(*args, **kwargs)
+        rest = memoryview(data)
+        while rest:
+            self._keep_to_deadline()
+            try:
+                rest = rest[super().send(rest, flags) :]
+            except BlockingIOError:
+                raise TimeoutError("timed out") from None
+
+    def hand_over(self) -> None:
+        """To TLS, whose sockets know timeouts of Python's only."""
+        self._seconds = 0.0
+        self.settimeout(_call.left())
+
+    def _keep_to_deadline(self) -> None:
+        """Tell the kernel how much time is left, unless it nearly knows."""
+        left = _call.left()
+        if abs(left - self._seconds) <= _NEARLY * left:
+            return
+        if not self._seconds:
+            self.setblocking(True)
+        self._seconds = left
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            whole, part = divmod(left, 1)
+            self.setsockopt(
+                socket.SOL_SOCKET, option, struct.pack("ll", int(whole), int(part * 1e6) or 1)
+            )
 
 
 class _TlsSocket(ssl.SSLSocket):
@@ -285,6 +328,8 @@ class _TlsConnection(HTTPSConnection, _Connection):
         follows, _call.body_follows = _call.body_follows, False
         try:
             super()._tunnel()
+            if isinstance(self.sock, _PlainSocket):
+                self.sock.hand_over()
         finally:
             _call.body_follows, _call.sent = follows, False
 
@@ -420,6 +465,8 @@ def _prepare(request: Request) -> PreparedRequest:
 
 def _read(raw: urllib3.HTTPResponse) -> bytes:
     """The body, up to one byte over `LIMIT`; a connection with more to come is not used again."""
+    if (raw.length_remaining or LIMIT + 1) <= LIMIT and "Content-Encoding" not in raw.headers:
+        return raw.read()
     content = raw.read(LIMIT + 1, decode_content=True)
     if len(content) > LIMIT:
         raw.close()

@@ -61,16 +61,17 @@ class Numbering:
         self.unheard = order.unheard
         self._doubted = order.in_doubt
         self._write_down = write_down
-        self._current = ""
+        self._current: Outgoing | None = None
         self._written = ""
 
     def key(self, call: Outgoing) -> str:
         """The key that the call carries now."""
-        self._current = mark(call)
-        if self.unheard and self.unheard != self._current:
-            self.number += 1
+        self._current = call
         if self._doubted or self.unheard:
-            self.unheard = self._current
+            current = mark(call)
+            if self.unheard and self.unheard != current:
+                self.number += 1
+            self.unheard = current
             self._keep()
         return key(self.name, self.number, call)
 
@@ -87,9 +88,9 @@ class Numbering:
             self.unheard = ""
             # What a repeat was refused with says nothing of the try before it.
             self.in_doubt = self.in_doubt and judgement.meaning != "done"
-        elif judgement.unknown:
+        elif judgement.unknown and self._current:
             self.in_doubt = True
-            self.unheard = self._current
+            self.unheard = mark(self._current)
 
 
 class BatchNumbering:

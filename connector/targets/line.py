@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from tenacity import (
     RetryCallState,
@@ -25,6 +25,7 @@ from tenacity import (
 )
 
 from connector.config.model import Call, TargetConfig
+from connector.frozen import dataclass
 from connector.model import CallLog
 from connector.targets.answers import WRITES, Case, Judgement, judge
 from connector.targets.auth import Credentials, NoCredentials, Stamp

@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from hashlib import sha256
 from typing import Final
 
 from connector.config.model import Expression, Field, ResourceConfig
 from connector.config.resources import reading
+from connector.frozen import dataclass
 from connector.model import Delivery, Delta, Json, Write
 from connector.targets import extract
 from connector.targets.template import text

@@ -67,16 +67,17 @@ def render_path(template: str, values: Mapping[str, Json]) -> str:
     Raises CannotRender for an id that is unknown or empty, and for one that would be a dot segment.
     """
     parts: list[str] = []
-    for literal, name in _parts(template):
-        parts.append(quote(literal, safe=_KEPT_IN_PATH))
+    for literal, name in _path_parts(template):
+        parts.append(literal)
         if name:
             value = text(_value(name, values))
             if not value:
                 raise CannotRender(f"{{{name}}} in the path {template!r} is empty")
             parts.append(quote(value, safe="/" if name == "resource" else ""))
     path = "".join(parts)
-    for dots in (_segments(path) & _DOTS) - _segments(template):
-        raise CannotRender(f"the id {dots!r} cannot stand in the path {template!r}")
+    if "/." in path or path[:1] == ".":
+        for dots in (_segments(path) & _DOTS) - _segments(template):
+            raise CannotRender(f"the id {dots!r} cannot stand in the path {template!r}")
     return path
 
 
@@ -154,6 +155,12 @@ def _parts(template: str) -> tuple[tuple[str, str], ...]:
     pieces = _PLACEHOLDER.split(template)
     pairs = zip(pieces[::2], [*pieces[1::2], ""], strict=True)
     return tuple((literal, name) for literal, name in pairs if literal or name)
+
+
+@lru_cache(maxsize=4096)
+def _path_parts(template: str) -> tuple[tuple[str, str], ...]:
+    """The same, with the text as it stands in a path."""
+    return tuple((quote(literal, safe=_KEPT_IN_PATH), name) for literal, name in _parts(template))
 
 
 def _segments(path: str) -> set[str]:

@@ -67,6 +67,7 @@ class Directus(Server):
             "TELEMETRY": "false",
             "SERVE_APP": "false",
             "LOG_LEVEL": "warn",
+            "PRESSURE_LIMITER_ENABLED": "false",  # else a busy machine makes it refuse calls
         }
 
     def credentials(self) -> Mapping[str, str]:

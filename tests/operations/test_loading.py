@@ -1,0 +1,37 @@
+"""What is loaded by whom: web and worker run all day, and need little of what the verbs need."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import click
+
+from connector.cli import main
+
+FOR_PEOPLE = ("connector.daily_verbs", "connector.openapi", "connector.terminal", "rich")
+
+
+def loaded(statements: str) -> list[str]:
+    code = f"import sys; {statements}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return [name for name in FOR_PEOPLE if name in done.stdout.split()]
+
+
+def test_processes_load_nothing_for_people() -> None:
+    assert loaded("import connector.cli, connector.web, connector.worker") == []
+
+
+def test_a_verb_is_found_although_it_is_loaded_late() -> None:
+    assert loaded(
+        "from connector.cli import main; main(['dead', '--help'], 'c', standalone_mode=False)"
+    ) == [name for name in FOR_PEOPLE if name != "connector.openapi"]
+
+
+def test_help_lists_processes_and_verbs() -> None:
+    context = click.Context(main)
+    names = main.list_commands(context)
+    assert {"web", "worker", "demo", "mappings", "replay", "status"} <= set(names)
+    assert names == sorted(names)
+    assert all(main.get_command(context, name) is not None for name in names)
+    assert main.get_command(context, "wrok") is None
