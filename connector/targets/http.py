@@ -51,6 +51,7 @@ from urllib3.util import parse_url
 
 from connector.frozen import dataclass
 from connector.model import Json
+from connector.targets import heads
 
 if TYPE_CHECKING:
     from requests.structures import CaseInsensitiveDict
@@ -312,6 +313,7 @@ def _connect(connection: HTTPConnection) -> socket.socket:
 
 class _Connection(HTTPConnection):
     _new_conn = _connect
+    response_class = heads.Response
 
     def send(self, data: Any) -> None:
         """Head and body in one write: a server woken by the head alone costs both sides."""
