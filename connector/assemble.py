@@ -1,20 +1,24 @@
 """Puts the rooms of one process together from the configuration: sources, targets, mappings.
 
-The only place that knows every room; nothing here does any work.
+The only place that knows every room; nothing here does any work. What each function needs it loads
+itself: the web process verifies and keeps, and has no use for what maps and delivers.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from connector.config import Config
 from connector.mapping import published
-from connector.mapping.load import MappingSet, load_set, set_from_texts
 from connector.mapping.published import InForce, Kept
-from connector.reconcile import Reconciler
 from connector.redisdb import Redis
 from connector.sources import open_source
 from connector.sources.base import Source
-from connector.targets.target import Target
-from connector.tokens import RedisTokens
+
+if TYPE_CHECKING:
+    from connector.mapping.load import MappingSet
+    from connector.reconcile import Reconciler
+    from connector.targets.target import Target
 
 
 def open_sources(config: Config) -> dict[str, Source]:
@@ -24,6 +28,9 @@ def open_sources(config: Config) -> dict[str, Source]:
 
 def open_targets(config: Config, client: Redis) -> dict[str, Target]:
     """The configured CRMs by name; what they log in with is shared by all workers."""
+    from connector.targets.target import Target
+    from connector.tokens import RedisTokens
+
     tokens = RedisTokens(client)
     return {name: Target(target, tokens) for name, target in config.targets.items()}
 
@@ -35,6 +42,8 @@ def source_kinds(config: Config) -> dict[str, str]:
 
 def folder_set(config: Config) -> MappingSet:
     """The mapping set in the configured folder. Raises MappingInvalid with all that is wrong."""
+    from connector.mapping.load import load_set
+
     return load_set(
         config.mappings,
         sources=source_kinds(config),
@@ -45,6 +54,8 @@ def folder_set(config: Config) -> MappingSet:
 
 def build_set(config: Config, kept: Kept) -> MappingSet:
     """A mapping set as Redis keeps it, compiled for this installation. Raises MappingInvalid."""
+    from connector.mapping.load import set_from_texts
+
     return set_from_texts(
         kept.texts,
         sources=source_kinds(config),
@@ -69,6 +80,8 @@ def ensure_in_force(config: Config, client: Redis) -> int:
 
 def reconciler(config: Config, client: Redis) -> Reconciler:
     """Everything that an event needs on its way."""
+    from connector.reconcile import Reconciler
+
     return Reconciler(
         config, client, open_sources(config), open_targets(config, client), in_force(config)
     )

@@ -28,7 +28,8 @@ from connector.config.model import (
 )
 from connector.model import Delivery, Json, Name
 from connector.targets.answers import Judgement
-from connector.targets.http import Answer, Failure, proxy_headers, tls_context
+from connector.targets.http import Answer, Failure, tls_context
+from connector.targets.proxies import proxy_headers
 from connector.targets.routes import routes_of
 from connector.targets.target import Target
 from connector.targets.template import render_text

@@ -11,12 +11,15 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
-
-import nh3
+from functools import cache
+from typing import TYPE_CHECKING
 
 from connector.mapping.arguments import Context, text_of
 from connector.mapping.tags import Token, names, tokens
 from connector.model import Json
+
+if TYPE_CHECKING:
+    import nh3
 
 _FORMATTING = names("a b big code em font i s small strike strong tt u")
 _KEPT = _FORMATTING | names(
@@ -35,12 +38,20 @@ _ATTRIBUTES: Mapping[str, frozenset[str]] = {
     "td": names("colspan rowspan"),
     "th": names("colspan rowspan"),
 }
-_CLEANER = nh3.Cleaner(
-    tags=set(_KEPT),
-    attributes={tag: set(attributes) for tag, attributes in _ATTRIBUTES.items()},
-    url_schemes={"http", "https", "mailto", "tel"},
-    link_rel="noopener noreferrer",
-)
+
+
+@cache
+def _cleaner() -> nh3.Cleaner:
+    """Loaded with the first use: a megabyte that many mappings do not need."""
+    import nh3
+
+    return nh3.Cleaner(
+        tags=set(_KEPT),
+        attributes={tag: set(attributes) for tag, attributes in _ATTRIBUTES.items()},
+        url_schemes={"http", "https", "mailto", "tel"},
+        link_rel="noopener noreferrer",
+    )
+
 
 _DIRECT_TAGS = 1000  # below both bounds the parser's worst case is a tenth of a second
 _DIRECT_LENGTH = 65_536
@@ -84,7 +95,7 @@ def html_clean(context: Context, value: Json) -> Json:
     source = text_of(value, "html_clean")
     if source.count("<") > _DIRECT_TAGS or len(source) > _DIRECT_LENGTH:
         source = _WellFormed().rewrite(source)
-    return _CLEANER.clean(source)
+    return _cleaner().clean(source)
 
 
 class _WellFormed:

@@ -9,8 +9,6 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-import phonenumbers
-
 from connector.mapping.arguments import Context, described, text_of, wrong
 from connector.model import Json
 
@@ -50,6 +48,8 @@ def region_named(function: str, region: Json) -> str:
     """A region's two letters; null is VN. Raises FunctionError for an unknown one."""
     if region is None:
         return "VN"
+    import phonenumbers  # a megabyte, for mappings that have a number to read
+
     code = region.upper() if isinstance(region, str) else ""
     if code not in phonenumbers.SUPPORTED_REGIONS:
         raise wrong(function, region, "a region's two letters like 'VN'")
@@ -59,6 +59,8 @@ def region_named(function: str, region: Json) -> str:
 @lru_cache(maxsize=4096)
 def _e164(text: str, region: str) -> str | None:
     """The number's E.164 form, None when it is no valid number. Cached: parsing is slow."""
+    import phonenumbers
+
     try:
         number = phonenumbers.parse(text, region)
     except phonenumbers.NumberParseException:

@@ -22,12 +22,15 @@ import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from threading import Lock
+from typing import TYPE_CHECKING, TypeAlias
 from zoneinfo import ZoneInfo
 
 from connector.errors import MappingInvalid, TryAgain
-from connector.mapping.load import MappingSet
 from connector.model import Micros
 from connector.redisdb import PREFIX, ROOM, Redis, Script
+
+if TYPE_CHECKING:
+    from connector.mapping.load import MappingSet
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +77,7 @@ class Put:
     is_new: bool
 
 
-Build = Callable[[Kept], MappingSet]
+Build: TypeAlias = "Callable[[Kept], MappingSet]"
 """Compiles a set, with the sources and targets of this installation. Raises MappingInvalid."""
 
 _SUPERSEDED, _SAME, _NEW = range(3)

@@ -19,7 +19,6 @@ Neighbours: `answers` gives results their meaning, `conversation` decides about 
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 import socket
@@ -31,7 +30,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import certifi
 import urllib3
@@ -52,6 +51,7 @@ from urllib3.util import parse_url
 from connector.frozen import dataclass
 from connector.model import Json
 from connector.targets import heads
+from connector.targets.proxies import proxy_headers
 
 if TYPE_CHECKING:
     from requests.structures import CaseInsensitiveDict
@@ -409,15 +409,6 @@ def _open_pool(origin: SplitResult, route: Route, connections: int) -> HTTPConne
         origin = urlsplit(route.proxy)
         host = origin.hostname or ""
     return _Pool(host, origin.port, maxsize=connections)
-
-
-def proxy_headers(proxy: str) -> dict[str, str]:
-    """What a proxy is shown: user and password of its address, if it has any (RFC 7617)."""
-    parts = urlsplit(proxy)
-    if parts.username is None:
-        return {}
-    pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-    return {"Proxy-Authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
 
 
 @lru_cache(maxsize=32)

@@ -15,7 +15,7 @@ from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 from connector.config.model import Basic, Call, Hmac, TargetConfig
 from connector.model import Json
-from connector.targets.http import proxy_headers
+from connector.targets.proxies import proxy_headers
 from connector.targets.template import names_in
 
 LONGEST = 2000

@@ -243,7 +243,7 @@ def test_metrics_count_what_was_answered(app: Flask, config: Config, redis: Redi
     post(http, config, "caresoft", TICKET)
     post(http, config, "caresoft", TICKET)
     http.post("/webhooks/caresoft", data=TICKET)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 20
     while 'why="signature"' not in (text := http.get("/metrics").text):
         assert time.monotonic() < deadline
         time.sleep(0.05)
