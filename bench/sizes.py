@@ -11,7 +11,7 @@ import json
 import time
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, TypeAlias
@@ -20,6 +20,8 @@ from bench.events import CONTACTS, SAMPLES, TEMPLATES, Events
 from bench.redis_use import bytes_by
 from bench.systems import Connector
 from bench.tables import Table
+from connector.model import Ref
+from connector.records.state import canonical, unpack_merged
 
 Json: TypeAlias = Any
 
@@ -83,10 +85,9 @@ def _field_values(client: Any) -> int:
     """Bytes of the JSON of all values of all fields of all records."""
     total = 0
     for key in client.scan_iter(match="c:m:*", count=1000):
-        _, fields, _ = json.loads(client.get(key)[8:])
         total += sum(
-            len(json.dumps(packed[2], separators=(",", ":"), ensure_ascii=False).encode())
-            for packed in fields.values()
+            len(canonical(astuple(v) if isinstance(v, Ref) else v).encode())
+            for v in (cell.value for cell in unpack_merged(client.get(key)[8:]).fields.values())
         )
     return total
 
