@@ -6,9 +6,9 @@ cookie, netrc or other setting of the environment has a say: what a call goes th
 `Route`.
 
 `requests` bounds each read, not the call. So the sockets here carry the deadline of the call that
-their thread is making, and take what is left of it as their timeout before they read or write: no
-watchdog thread, no race for a socket that has already gone back to the pool. The same sockets note
-when the first byte of a request leaves; that decides whether a call without an answer may have
+their thread is making, and read and write for no longer than what is left of it (by a hundredth):
+no watchdog thread, no race for a socket that has already gone back to the pool. The same sockets
+note when the first byte of a request leaves; that decides whether a call without an answer may have
 reached the CRM.
 
 `HTTPAdapter.send` with a request made by hand, without cookies and repeated URL parsing, costs

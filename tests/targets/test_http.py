@@ -120,6 +120,36 @@ def test_server_that_takes_no_more_of_the_body_ends_at_the_deadline(http, stopwa
     assert stopwatch() < 2.5
 
 
+def test_server_that_takes_the_body_slowly_ends_at_the_deadline(http, stopwatch):
+    ended = threading.Event()
+
+    def sip(server: socket.socket) -> None:
+        taken, _ = server.accept()
+        with taken:
+            while not ended.wait(0.05) and taken.recv(4096):
+                pass
+
+    with socket.socket() as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        threading.Thread(target=sip, args=(server,), daemon=True).start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        failure = failed(http.send(Request("PUT", url, {}, b"x" * 20_000_000), 0.5))
+        ended.set()
+    assert (failure.kind, failure.sent) == ("timed out", True)
+    assert 0.4 < stopwatch() < 2.5
+
+
+def test_each_call_has_its_own_deadline_over_the_same_connection(crm, http, stopwatch):
+    assert answered(http.send(get(crm.url), 0.2)).status == 200
+    crm.say(200, {"id": 1}, hang=0.6)
+    assert answered(http.send(get(crm.url), 20)).data == {"id": 1}
+    crm.say(hang=5)
+    assert failed(http.send(get(crm.url), 0.3)).kind == "timed out"
+    assert stopwatch() < 3.5
+
+
 def test_answer_is_read_up_to_its_limit(crm, http):
     crm.say(200, b"x" * (LIMIT + 10))
     assert len(answered(http.send(get(crm.url), 5)).content) == LIMIT

@@ -340,6 +340,25 @@ def test_deadline_holds_while_a_proxy_says_nothing(tls, configure, stopwatch):
     assert stopwatch() < 4
 
 
+def test_deadline_holds_in_a_tunnel_at_whose_end_nobody_shakes_hands(tls, configure, stopwatch):
+    def nod(deaf: socket.socket) -> None:
+        taken, _ = deaf.accept()
+        with taken:
+            taken.recv(4096)
+            taken.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            ended.wait(10)
+
+    ended = threading.Event()
+    tls()
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        threading.Thread(target=nod, args=(deaf,), daemon=True).start()
+        way = f"127.0.0.1:{deaf.getsockname()[1]}"
+        report = configure(target=f"timeout: 0.4\nproxy: http://{way}").upsert()
+        ended.set()
+    assert (report.meaning, report.unknown) == ("not_now", False)
+    assert stopwatch() < 4
+
+
 def test_proxys_password_is_shown_nowhere(crm, configure, proxy):
     way = proxy(user="me:pass-1234")
     bench = configure(target=f"proxy: http://me:pass-1234@{way.address}")
