@@ -15,6 +15,7 @@ from rich.console import Console
 from bench import (
     acks,
     coalesce,
+    commands,
     flat,
     ingest,
     outage,
@@ -77,6 +78,10 @@ def _scale(options: Options) -> Json:
     return scale.measure(scale.QUICK if options.quick else scale.WHOLE, say)
 
 
+def _commands(options: Options) -> Json:
+    return commands.measure(1_000 if options.quick else 10_000, options.threads, say)
+
+
 def _flat(options: Options) -> Json:
     return flat.measure(flat.QUICK if options.quick else flat.WHOLE, options.threads, say)
 
@@ -118,6 +123,7 @@ SCENARIOS = {
     "ingest": Scenario(_ingest, "always", "The receiver alone, against a bare handler."),
     "sizes": Scenario(_sizes, "always", "Bytes of Redis per event and per record; compression."),
     "scale": Scenario(_scale, "unless quick", "Several worker processes, and what they share."),
+    "commands": Scenario(_commands, "unless quick", "What a person waits for at the command line."),
     "flat": Scenario(_flat, "alone", "Whether an event costs the same when much is there."),
     "profile": Scenario(_profile, "alone", "Where the CPU of web and worker goes, by py-spy."),
 }

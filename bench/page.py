@@ -7,7 +7,19 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from bench import acks, capacity, coalesce, flat, ingest, outage, profile, scale, sizes, throughput
+from bench import (
+    acks,
+    capacity,
+    coalesce,
+    commands,
+    flat,
+    ingest,
+    outage,
+    profile,
+    scale,
+    sizes,
+    throughput,
+)
 from bench.figures import spread
 from bench.plot import Bar, Panel, svg
 from bench.results import machine_text
@@ -23,6 +35,7 @@ TABLES: Mapping[str, Callable[[Json], list[Table]]] = {
     "ingest": ingest.tables,
     "sizes": sizes.tables,
     "scale": scale.tables,
+    "commands": commands.tables,
     "flat": flat.tables,
     "profile": profile.tables,
 }
