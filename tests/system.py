@@ -439,6 +439,8 @@ class Load:
         threads: int = 32,
     ) -> None:
         self.posted: list[Posted] = []
+        self.late = 0.0
+        """Seconds by which this machine woke a thread too late, at the worst: no fault of ours."""
         self._url = f"{system.web_url}/webhooks/{source}"
         self._sign = open_sources(system.config)[source].sign
         self._bodies = iter(list(enumerate(bodies)))
@@ -486,7 +488,11 @@ class Load:
                     number, body = next(self._bodies, (0, None))
                 if body is None:
                     return
-                time.sleep(max(0.0, self._begun + number / self._rate - time.monotonic()))
+                rest = self._begun + number / self._rate - time.monotonic()
+                if rest > 0:
+                    time.sleep(rest)
+                    late = time.monotonic() - self._begun - number / self._rate
+                    self.late = max(self.late, late)
                 self.posted.append(self._post(session, body))
 
     def _post(self, session: requests.Session, body: bytes) -> Posted:
