@@ -351,6 +351,13 @@ class _Prepared(PreparedRequest):
     route = STRAIGHT
 
 
+class _Raw(Response):
+    """Nothing but what urllib3 has read: no cookie jar, no history."""
+
+    def __init__(self, raw: urllib3.HTTPResponse) -> None:
+        self.raw = raw
+
+
 class _Adapter(HTTPAdapter):
     def __init__(self, connections: int) -> None:
         super().__init__()
@@ -384,9 +391,7 @@ class _Adapter(HTTPAdapter):
         return str(request.url) if forwarded else _cut(request.url)[1]
 
     def build_response(self, req: PreparedRequest, resp: Any) -> Response:
-        response = Response()
-        response.raw = resp
-        return response
+        return _Raw(resp)
 
 
 def _route(request: PreparedRequest) -> Route:
