@@ -51,6 +51,7 @@ from connector.model import (
     Ref,
     Value,
     Whole,
+    Write,
 )
 
 AHEAD: Micros = 24 * 60 * 60 * 1_000_000
@@ -103,7 +104,7 @@ class Run:
     `place` is that of the rule at work, for warnings and for faults of ours.
     """
 
-    __slots__ = ("_context", "_text", "document", "place", "timezone", "warnings")
+    __slots__ = ("_context", "_located", "document", "place", "timezone", "warnings")
 
     def __init__(
         self,
@@ -116,13 +117,13 @@ class Run:
         self.timezone = timezone
         self.warnings: list[Problem] = []
         self.place = place
-        self._text = ""
+        self._located: Located | None = None
         self._context = Context(timezone, tables, self.warn)
 
     def value(self, located: Located, scope: Mapping[str, Json]) -> Json:
         """The value of an expression in the document, or in an item's scope."""
         self.place = located.place
-        self._text = located.text
+        self._located = located
         try:
             return evaluate(located.expression, scope, self._context)
         except EvaluationFailed as error:
@@ -131,7 +132,8 @@ class Run:
 
     def warn(self, message: str) -> None:
         """Notes a doubt about the expression that was evaluated last."""
-        problem = Problem(f"{message} in `{self._text}`", "", self.place)
+        text = self._located.text if self._located else ""
+        problem = Problem(f"{message} in `{text}`", "", self.place)
         if problem not in self.warnings:
             self.warnings.append(problem)
 
@@ -146,15 +148,15 @@ class Run:
 
 
 def _all_changes(rules: Sequence[RecordRule], run: Run) -> Iterator[Change]:
-    written: dict[tuple[str, str, str, str], FieldRule] = {}
+    written: dict[tuple[str, str, str], dict[str, FieldRule]] = {}
     for rule in rules:
         for change in _changes(rule, run):
-            for field in rule.fields:
-                if field.name in change.fields:
-                    key = (change.target, change.resource, change.id, field.name)
-                    first = written.setdefault(key, field)
-                    if first is not field:
-                        raise _double_write(change, field, first)
+            writes = {field.name: field for field in rule.fields if field.name in change.fields}
+            known = written.setdefault((change.target, change.resource, change.id), writes)
+            if known is not writes:
+                for name, field in writes.items():
+                    if known.setdefault(name, field) is not field:
+                        raise _double_write(change, field, known[name])
             yield change
 
 
@@ -218,11 +220,15 @@ def _change(rule: RecordRule, run: Run, scope: Mapping[str, Json]) -> Change:
     record_id = _id(rule.id, run, scope)
     version = _version(rule.version, run, scope) if rule.version else None
     fields: dict[str, Value] = {}
+    numbers: dict[str, int] = {}
+    write: dict[str, Write] = {}
     for field in rule.fields:
         value = _field(field, run, scope)
         if value is not ABSENT:
             fields[field.name] = value
-    given = [field for field in rule.fields if field.name in fields]
+            numbers[field.name] = field.number
+            if field.write != "always":
+                write[field.name] = field.write
     return Change(
         action=rule.action,
         target=rule.target,
@@ -231,8 +237,8 @@ def _change(rule: RecordRule, run: Run, scope: Mapping[str, Json]) -> Change:
         version=version,
         final=rule.final,
         fields=fields,
-        write={field.name: field.write for field in given if field.write != "always"},
-        rules={field.name: field.number for field in given},
+        write=write,
+        rules=numbers,
     )
 
 

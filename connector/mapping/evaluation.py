@@ -52,12 +52,22 @@ def evaluate(expression: Expression, document: Json, context: Context) -> Json:
         if len(_PROGRAMS) >= _MOST_PROGRAMS:
             _PROGRAMS.clear()
         _PROGRAMS[expression.text] = program
-    return _run(program, document, context)
+    try:
+        return program(context, document)
+    except EvaluationFailed:
+        raise
+    except _FAILURES as error:
+        raise _failed(error) from error
 
 
 def evaluate_node(node: Node, document: Json, context: Context) -> Json:
     """The value of a part of an expression. Raises EvaluationFailed."""
-    return _run(_compile(node), document, context)
+    try:
+        return _compile(node)(context, document)
+    except EvaluationFailed:
+        raise
+    except _FAILURES as error:
+        raise _failed(error) from error
 
 
 Program: TypeAlias = Callable[[Context, Json], Json]
@@ -68,13 +78,11 @@ _PROGRAMS: dict[str, Program] = {}
 _MOST_PROGRAMS = 20_000
 
 
-def _run(program: Program, document: Json, context: Context) -> Json:
-    try:
-        return program(context, document)
-    except (ArithmeticError, ValueError, TypeError, RecursionError, MemoryError) as error:
-        if isinstance(error, EvaluationFailed):
-            raise
-        raise EvaluationFailed(f"cannot be worked out: {error or type(error).__name__}") from error
+_FAILURES = (ArithmeticError, ValueError, TypeError, RecursionError, MemoryError)
+
+
+def _failed(error: BaseException) -> EvaluationFailed:
+    return EvaluationFailed(f"cannot be worked out: {error or type(error).__name__}")
 
 
 class _Interpreter(visitor.TreeInterpreter):  # type: ignore[misc]
@@ -135,7 +143,10 @@ def _current(node: Node) -> Program:
 
 
 def _one_after_the_other(node: Node) -> Program:
-    steps = [_compile(child) for child in node["children"]]
+    children = node["children"]
+    if len(children) == 2 and all(child["type"] == "field" for child in children):
+        return _field_of_field(*(child["value"] for child in children))
+    steps = [_compile(child) for child in children]
     if len(steps) == 2:
         first, then = steps
         return lambda context, value: then(context, first(context, value))
@@ -148,15 +159,33 @@ def _one_after_the_other(node: Node) -> Program:
     return program
 
 
+def _field_of_field(name: str, inner: str) -> Program:
+    """`a.b`, of which mappings are full."""
+
+    def program(context: Context, value: Json) -> Json:
+        if isinstance(value, dict):
+            value = value.get(name)
+            if isinstance(value, dict):
+                return value.get(inner)
+        return None
+
+    return program
+
+
 def _function(node: Node) -> Program:
     name, start = node["value"], node["start"]
     arguments = [_compile(child) for child in node["children"]]
+    only = arguments[0] if len(arguments) == 1 else None
     own = FUNCTIONS.get(name)
+    call = own.call if own else lambda context, given: core_functions.call(name, given)
 
     def program(context: Context, value: Json) -> Json:
-        given = [argument(context, value) for argument in arguments]
+        if only is not None:
+            given = [only(context, value)]
+        else:
+            given = [argument(context, value) for argument in arguments]
         try:
-            return own.call(context, given) if own else core_functions.call(name, given)
+            return call(context, given)
         except FunctionError as error:
             raise EvaluationFailed(str(error), start) from error
 
