@@ -295,7 +295,7 @@ def claim(
     claims, strange = [], []
     for job, serial, text, begun in zip(*[iter(parts)] * 4, strict=True):
         if text:
-            entry = replace(_entry(int(serial), text), begun=int(begun))
+            entry = _entry(int(serial), text, int(begun))
             claims.append(Claim(entry, job.decode(), execution))
         else:
             strange.append(job.decode())
@@ -531,7 +531,7 @@ def _unpacked_id(packed: Json) -> str:
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
-def _entry(serial: int, text: bytes) -> Entry:
+def _entry(serial: int, text: bytes, begun: int = 0) -> Entry:
     end = HEADER + int(text[:HEADER], 16)
     letter, source, vendor, id_, kind, at, *became = json.loads(text[HEADER:end])
     state = _STATES[letter[0]]
@@ -547,6 +547,7 @@ def _entry(serial: int, text: bytes) -> Entry:
         tuple(Touched(Name(*names), generation) for *names, generation in touched),
         _problem(problem),
         tuple(p for p in map(_problem, warnings) if p),
+        begun,
     )
 
 

@@ -33,12 +33,15 @@ def merge(merged: Merged, change: Change, stamp: Stamp) -> Merged:
         return _deleted(merged, stamp)
     if merged.deleted or (merged.floor and stamp < merged.floor):
         return merged
-    news = {
-        name: cell
-        for name, value in change.fields.items()
-        if (cell := _told(merged.fields.get(name), name, value, change, stamp)) is not None
-    }
-    return replace(merged, fields={**merged.fields, **news}) if news else merged
+    news: dict[str, Cell] = {}
+    for name, value in change.fields.items():
+        known = merged.fields.get(name)
+        if known is None and not isinstance(value, (Delta, Whole)):
+            rule, write = change.rules.get(name, 0), change.write.get(name, "always")
+            news[name] = Cell(value, stamp, rule, write)  # most of what a new record is told
+        elif (cell := _told(known, name, value, change, stamp)) is not None:
+            news[name] = cell
+    return Merged({**merged.fields, **news}, floor=merged.floor) if news else merged
 
 
 def join(one: Merged, other: Merged) -> Merged:
