@@ -262,18 +262,25 @@ class _PlainSocket(socket.socket):
 
 
 class _TlsSocket(ssl.SSLSocket):
+    """Knows no timeouts but Python's own."""
+
     def recv_into(self, *args: Any, **kwargs: Any) -> int:
-        self.settimeout(_call.left())
+        self._keep_to_deadline()
         return super().recv_into(*args, **kwargs)
 
     def send(self, *args: Any, **kwargs: Any) -> int:  # what SSLSocket.sendall calls in a loop
-        self.settimeout(_call.left())
+        self._keep_to_deadline()
         _call.sent = True
         try:
             return super().send(*args, **kwargs)
         except OSError:
             self._hear_alert()
             raise
+
+    def _keep_to_deadline(self) -> None:
+        left = _call.left()
+        if abs(left - (self.gettimeout() or 0.0)) > _NEARLY * left:
+            self.settimeout(left)
 
     def _hear_alert(self) -> None:
         """Why the far side has closed, should it have said so: raises what it said."""
