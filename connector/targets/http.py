@@ -232,10 +232,10 @@ class _PlainSocket(socket.socket):
             raise TimeoutError("timed out") from None
 
     def sendall(self, data: Any, flags: int = 0) -> None:
-        _call.sent = True
         rest = memoryview(data)
         while rest:
             self._keep_to_deadline()
+            _call.sent = True
             try:
                 rest = rest[super().send(rest, flags) :]
             except BlockingIOError:

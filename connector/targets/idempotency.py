@@ -88,9 +88,9 @@ class Numbering:
             self.unheard = ""
             # What a repeat was refused with says nothing of the try before it.
             self.in_doubt = self.in_doubt and judgement.meaning != "done"
-        elif judgement.unknown and self._current:
+        elif judgement.unknown:
             self.in_doubt = True
-            self.unheard = mark(self._current)
+            self.unheard = mark(self._current) if self._current else ""  # it carries no keys
 
 
 class BatchNumbering:

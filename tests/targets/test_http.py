@@ -6,7 +6,9 @@ import gzip
 import socket
 import threading
 
-from connector.targets.http import LIMIT, Answer, Failure, Request
+import pytest
+
+from connector.targets.http import LIMIT, Answer, Failure, Request, _call, _PlainSocket
 
 
 def get(url: str, **headers: str) -> Request:
@@ -139,6 +141,15 @@ def test_server_that_takes_the_body_slowly_ends_at_the_deadline(http, stopwatch)
         ended.set()
     assert (failure.kind, failure.sent) == ("timed out", True)
     assert 0.4 < stopwatch() < 2.5
+
+
+def test_what_comes_after_the_deadline_was_not_sent():
+    ours, theirs = socket.socketpair()
+    with _PlainSocket(fileno=ours.detach()) as sock, theirs:
+        _call.begin(0.0, with_body=False)
+        with pytest.raises(TimeoutError):
+            sock.sendall(b"PUT / HTTP/1.1")
+    assert not _call.sent
 
 
 def test_each_call_has_its_own_deadline_over_the_same_connection(crm, http, stopwatch):

@@ -86,6 +86,17 @@ def test_timeout_is_unknown_and_not_repeated(crm, configure):
     assert len(crm.seen) == 1
 
 
+@pytest.mark.parametrize("header", ["X-Request-Id", "null"])
+def test_a_write_without_an_answer_is_in_doubt_whether_it_carried_a_key_or_not(
+    crm, configure, header
+):
+    crm.say(hang=1)
+    bench = configure(target=f"timeout: 0.2\nidempotency_header: {header}")
+    outcome = bench.upsert(number=4)
+    assert (outcome.meaning, outcome.unknown, outcome.number) == ("not_now", True, 4)
+    assert bool(outcome.unheard) == (header != "null")
+
+
 def test_whole_call_ends_at_its_timeout(crm, configure, stopwatch):
     crm.say(200, {"id": 1}, drip=0.05)
     outcome = configure(target="timeout: 0.3").upsert()
