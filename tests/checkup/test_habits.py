@@ -61,7 +61,7 @@ HABITS: list[tuple[dict[str, Any], str, str, str | None]] = [
         "answers:\n  - {status: 400, when: error == 'unauthorized', means: credentials}",
     ),
     ({"open_check": True}, "auth.check", "answered 200", "check: {path: /people}"),
-    ({"slow": 0.06}, "latency", "GET 6", "timeout: 1"),
+    ({"slow": 0.06}, "latency", " ms (at most ", "timeout: 1"),
 ]
 
 

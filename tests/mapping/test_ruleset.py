@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from zoneinfo import ZoneInfo
-
-import pytest
 
 from connector.mapping.load import MappingSet
 
@@ -118,22 +115,3 @@ def test_threads_share_a_set(build: Build, document: Any) -> None:
 
 def test_event_without_a_kind_is_unmapped(build: Build, document: Any) -> None:
     assert build(TEXT).apply(document({}, kind=None)).status == "unmapped"
-
-
-@pytest.mark.parametrize("expression", ["ticket.a.b.c", "custom(ticket.fields, 'f5')"])
-def test_twenty_fields_take_well_under_a_millisecond(
-    build: Build, document: Any, expression: str
-) -> None:
-    fields = "\n".join(f"      f{number}: {expression}" for number in range(20))
-    mapping_set = build(
-        "source: caresoft\nevents: [ticket.update]\nrecords:\n"
-        f"  - resource: t\n    id: ticket.id\n    fields:\n{fields}\n"
-    )
-    custom = [{"field": f"f{number}", "type": 0, "value": "v"} for number in range(10)]
-    given = document({"ticket": {"id": 1, "a": {"b": {"c": 1}}, "fields": custom}})
-    took = []
-    for _ in range(50):
-        start = time.perf_counter()
-        mapping_set.apply(given)
-        took.append(time.perf_counter() - start)
-    assert min(took) < 0.0008

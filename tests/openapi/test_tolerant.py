@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from connector.openapi.tolerant import load
 
 
@@ -35,7 +33,5 @@ def test_aliases_are_shared_so_that_they_cannot_grow() -> None:
     lines = ["a: &a [x, x, x, x, x, x, x, x, x, x]"]
     for before, name in zip("abcdefgh", "bcdefghi", strict=True):
         lines.append(f"{name}: &{name} [{', '.join(['*' + before] * 10)}]")
-    begun = time.monotonic()
-    made = load("\n".join(lines), "f")
-    assert time.monotonic() - begun < 2
+    made = load("\n".join(lines), "f")  # copies would be a thousand million
     assert made["i"][0] is made["i"][9]

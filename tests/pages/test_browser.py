@@ -427,6 +427,6 @@ def test_a_page_is_there_soon(visit: Visit) -> None:
         began = time.monotonic()
         page.goto(address)
         seconds = time.monotonic() - began
-        if seconds > 5:
+        if seconds > 20:
             slow[name] = seconds
     assert slow == {}

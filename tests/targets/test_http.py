@@ -7,6 +7,7 @@ import socket
 import threading
 
 import pytest
+from system import IN_VAIN
 
 from connector.targets.http import LIMIT, Answer, Failure, Request, _call, _PlainSocket
 
@@ -87,24 +88,24 @@ def test_redirect_is_an_answer_and_not_followed(crm, http):
 
 
 def test_answer_that_drips_ends_at_the_deadline(crm, http, stopwatch):
-    crm.say(200, {"id": 1}, drip=0.05)
-    failure = failed(http.send(get(crm.url), 0.4))
+    crm.say(200, {"id": 1}, drip=0.3)
+    failure = failed(http.send(get(crm.url), 1.0))
     assert (failure.kind, failure.sent) == ("timed out", True)
-    assert 0.3 < stopwatch() < 2.5
+    assert 0.9 < stopwatch() < IN_VAIN
 
 
 def test_body_that_drips_ends_at_the_deadline(crm, http, stopwatch):
-    crm.say(200, {"id": 1, "text": "long enough"}, drip_body=0.05)
-    failure = failed(http.send(get(crm.url), 0.4))
+    crm.say(200, {"id": 1, "text": "long enough" * 20}, drip_body=0.1)
+    failure = failed(http.send(get(crm.url), 1.0))
     assert (failure.kind, failure.sent) == ("timed out", True)
-    assert 0.3 < stopwatch() < 2.5
+    assert 0.9 < stopwatch() < IN_VAIN
 
 
 def test_silent_server_ends_at_the_deadline(crm, http, stopwatch):
-    crm.say(hang=5)
-    failure = failed(http.send(get(crm.url), 0.3))
-    assert failure.text == "timed out after 0.3 s"
-    assert stopwatch() < 2.5
+    crm.say(hang=30)
+    failure = failed(http.send(get(crm.url), 1.0))
+    assert failure.text == "timed out after 1 s"
+    assert stopwatch() < IN_VAIN
 
 
 def test_call_after_a_late_one_gets_its_own_answer(crm, http):
@@ -117,9 +118,9 @@ def test_call_after_a_late_one_gets_its_own_answer(crm, http):
 def test_server_that_takes_no_more_of_the_body_ends_at_the_deadline(http, stopwatch):
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         url = f"http://127.0.0.1:{deaf.getsockname()[1]}/"
-        failure = failed(http.send(Request("PUT", url, {}, b"x" * 20_000_000), 0.3))
+        failure = failed(http.send(Request("PUT", url, {}, b"x" * 20_000_000), 1.0))
     assert (failure.kind, failure.sent) == ("timed out", True)
-    assert stopwatch() < 2.5
+    assert stopwatch() < IN_VAIN
 
 
 def test_server_that_takes_the_body_slowly_ends_at_the_deadline(http, stopwatch):
@@ -137,10 +138,10 @@ def test_server_that_takes_the_body_slowly_ends_at_the_deadline(http, stopwatch)
         server.listen()
         threading.Thread(target=sip, args=(server,), daemon=True).start()
         url = f"http://127.0.0.1:{server.getsockname()[1]}/"
-        failure = failed(http.send(Request("PUT", url, {}, b"x" * 20_000_000), 0.5))
+        failure = failed(http.send(Request("PUT", url, {}, b"x" * 20_000_000), 1.0))
         ended.set()
     assert (failure.kind, failure.sent) == ("timed out", True)
-    assert 0.4 < stopwatch() < 2.5
+    assert 0.9 < stopwatch() < IN_VAIN
 
 
 def test_what_comes_after_the_deadline_was_not_sent():
@@ -153,12 +154,12 @@ def test_what_comes_after_the_deadline_was_not_sent():
 
 
 def test_each_call_has_its_own_deadline_over_the_same_connection(crm, http, stopwatch):
-    assert answered(http.send(get(crm.url), 0.2)).status == 200
-    crm.say(200, {"id": 1}, hang=0.6)
+    assert answered(http.send(get(crm.url), 1.0)).status == 200
+    crm.say(200, {"id": 1}, hang=1.5)
     assert answered(http.send(get(crm.url), 20)).data == {"id": 1}
-    crm.say(hang=5)
-    assert failed(http.send(get(crm.url), 0.3)).kind == "timed out"
-    assert stopwatch() < 3.5
+    crm.say(hang=30)
+    assert failed(http.send(get(crm.url), 1.0)).kind == "timed out"
+    assert stopwatch() < IN_VAIN
 
 
 def test_answer_is_read_up_to_its_limit(crm, http):

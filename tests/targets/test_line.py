@@ -6,6 +6,7 @@ import base64
 import json
 
 import pytest
+from system import IN_VAIN
 
 from connector.errors import LeaseLost
 from connector.model import Delivery, Name
@@ -32,7 +33,7 @@ def test_three_tries_are_enough(crm, configure, stopwatch):
     outcome = configure().upsert()
     assert (outcome.meaning, outcome.status, len(crm.seen)) == ("not_now", 503, 3)
     assert len(outcome.calls) == 3
-    assert stopwatch() < 2.5
+    assert stopwatch() < IN_VAIN
 
 
 def test_retry_after_of_a_second_is_waited_for(crm, configure, stopwatch):
@@ -75,14 +76,14 @@ def test_crm_that_is_away_was_not_reached(configure, free_port, stopwatch):
     assert (outcome.meaning, outcome.unknown, outcome.number) == ("not_now", False, 4)
     assert (outcome.status, bench.tries) == (None, 3)
     assert outcome.reason.startswith("refused: ")
-    assert stopwatch() < 2.5
+    assert stopwatch() < IN_VAIN
 
 
 def test_timeout_is_unknown_and_not_repeated(crm, configure):
-    crm.say(hang=3)
-    outcome = configure(target="timeout: 0.2").upsert(number=4)
+    crm.say(hang=30)
+    outcome = configure(target="timeout: 1").upsert(number=4)
     assert (outcome.meaning, outcome.unknown, outcome.number) == ("not_now", True, 4)
-    assert outcome.reason == "timed out after 0.2 s"
+    assert outcome.reason == "timed out after 1 s"
     assert len(crm.seen) == 1
 
 
@@ -90,18 +91,18 @@ def test_timeout_is_unknown_and_not_repeated(crm, configure):
 def test_a_write_without_an_answer_is_in_doubt_whether_it_carried_a_key_or_not(
     crm, configure, header
 ):
-    crm.say(hang=1)
-    bench = configure(target=f"timeout: 0.2\nidempotency_header: {header}")
+    crm.say(hang=30)
+    bench = configure(target=f"timeout: 1\nidempotency_header: {header}")
     outcome = bench.upsert(number=4)
     assert (outcome.meaning, outcome.unknown, outcome.number) == ("not_now", True, 4)
     assert bool(outcome.unheard) == (header != "null")
 
 
 def test_whole_call_ends_at_its_timeout(crm, configure, stopwatch):
-    crm.say(200, {"id": 1}, drip=0.05)
-    outcome = configure(target="timeout: 0.3").upsert()
+    crm.say(200, {"id": 1}, drip=0.2)
+    outcome = configure(target="timeout: 1").upsert()
     assert (outcome.meaning, outcome.unknown) == ("not_now", True)
-    assert stopwatch() < 2.5
+    assert stopwatch() < IN_VAIN
 
 
 def test_doubt_stays_while_later_tries_do_not_reach_the_crm(crm, configure):

@@ -426,11 +426,14 @@ def test_password_of_a_login_may_hold_braces(crm, configure):
 class Slow(Exchange):
     """Takes its time over a token, so that everybody wants one meanwhile."""
 
-    seconds = 0.3
+    def __init__(self, crm, **habits):
+        super().__init__(crm, **habits)
+        self.seconds = 0.3
+        self.let_go = threading.Event()
 
     def __call__(self, seen):
         if seen.path.startswith("/oauth"):
-            time.sleep(self.seconds)
+            self.let_go.wait(self.seconds)
         return super().__call__(seen)
 
 
@@ -445,7 +448,7 @@ def test_waiting_threads_of_many_targets_fetch_one_token(crm, configure):
 
 def test_token_is_renewed_early_by_one_while_others_use_the_old_one(crm, configure):
     crm.otherwise = door = Slow(crm, rotates=False)
-    door.seconds = 1.0
+    door.seconds = 8.0
     store = MemoryTokens()
     bench = configure(target=REFRESHING.format(url=crm.url))
     bench.target = Target(bench.target.config, store)
@@ -458,6 +461,7 @@ def test_token_is_renewed_early_by_one_while_others_use_the_old_one(crm, configu
         time.sleep(0.005)
     assert bench.upsert().meaning == "done"
     assert slow.is_alive(), "nobody waited for the fresh one"
+    door.let_go.set()
     slow.join()
     assert door.given == 2
     assert store.get(key).value == "access-secret-2"
@@ -491,7 +495,7 @@ def test_two_processes_share_one_token_through_redis(crm, configure, redis_url, 
     for worker in workers:
         worker.stdin.write("go\n")
         worker.stdin.flush()
-    said = [worker.communicate(timeout=20)[0].split() for worker in workers]
+    said = [worker.communicate(timeout=60)[0].split() for worker in workers]
     assert said == [["done"] * 4] * 2
     assert door.given == 1
     assert [seen.path for seen in crm.seen].count("/oauth/token") == 1

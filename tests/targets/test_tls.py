@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from system import IN_VAIN
 from targets.certificates import authority, paper
 
 from connector.config import load
@@ -143,18 +144,18 @@ def test_alert_over_our_certificate_was_not_sent(tls, http, tmp_path):
 
 def test_deadline_holds_over_tls(tls, configure, stopwatch):
     crm = tls()
-    crm.say(200, {"id": 1}, drip=0.05)
-    report = configure(target="timeout: 0.4\ntls: {ca: ca.pem}").upsert()
+    crm.say(200, {"id": 1}, drip=0.3)
+    report = configure(target="timeout: 1\ntls: {ca: ca.pem}").upsert()
     assert (report.meaning, report.unknown) == ("not_now", True)
-    assert stopwatch() < 2.5
+    assert stopwatch() < IN_VAIN
 
 
 def test_handshake_that_never_ends_was_not_sent(http, stopwatch):
     with socket.create_server(("127.0.0.1", 0)) as deaf:
-        failure = http.send(Request("GET", f"https://127.0.0.1:{deaf.getsockname()[1]}/", {}), 0.3)
+        failure = http.send(Request("GET", f"https://127.0.0.1:{deaf.getsockname()[1]}/", {}), 1.0)
     assert isinstance(failure, Failure)
     assert (failure.kind, failure.sent) == ("timed out", False)
-    assert stopwatch() < 2.5
+    assert stopwatch() < IN_VAIN
 
 
 # --- what the configuration says of them
@@ -335,9 +336,9 @@ def test_deadline_holds_while_a_proxy_says_nothing(tls, configure, stopwatch):
     tls()
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         way = f"127.0.0.1:{deaf.getsockname()[1]}"
-        report = configure(target=f"timeout: 0.3\nproxy: http://{way}").upsert()
+        report = configure(target=f"timeout: 1\nproxy: http://{way}").upsert()
     assert (report.meaning, report.unknown) == ("not_now", False)
-    assert stopwatch() < 4
+    assert stopwatch() < IN_VAIN
 
 
 def test_deadline_holds_in_a_tunnel_at_whose_end_nobody_shakes_hands(tls, configure, stopwatch):
@@ -346,17 +347,17 @@ def test_deadline_holds_in_a_tunnel_at_whose_end_nobody_shakes_hands(tls, config
         with taken:
             taken.recv(4096)
             taken.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
-            ended.wait(10)
+            ended.wait(30)
 
     ended = threading.Event()
     tls()
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         threading.Thread(target=nod, args=(deaf,), daemon=True).start()
         way = f"127.0.0.1:{deaf.getsockname()[1]}"
-        report = configure(target=f"timeout: 0.4\nproxy: http://{way}").upsert()
+        report = configure(target=f"timeout: 1\nproxy: http://{way}").upsert()
         ended.set()
     assert (report.meaning, report.unknown) == ("not_now", False)
-    assert stopwatch() < 4
+    assert stopwatch() < IN_VAIN
 
 
 def test_proxys_password_is_shown_nowhere(crm, configure, proxy):
