@@ -34,6 +34,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gunicorn import http
+from gunicorn.http import wsgi
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 log = logging.getLogger(__name__)
@@ -62,6 +63,9 @@ MOMENT = 0.004
 
 AVERAGED = 16
 """How many answers the average looks back on."""
+
+TOGETHER = 16
+"""How many requests the application is called for before the first of them is answered."""
 
 THREADS_FOR = 1.0
 """Seconds for which it answers nothing itself after it has spent more."""
@@ -99,18 +103,30 @@ _TOO_LATE, _TOO_LARGE, _TOO_MUCH, _FULL = (
 
 
 @dataclass(frozen=True, slots=True)
-class AtOnce:
-    """What gunicorn takes for a future: an answer that is made when it is asked for."""
+class Answered:
+    """What gunicorn takes for a future: an answer that was sent already."""
 
-    make: Callable[[], Any]
+    kept: bool
 
-    def result(self) -> Any:
-        """Makes the answer; whether the connection is kept."""
-        return self.make()
+    def result(self) -> bool:
+        """Whether the connection is kept."""
+        return self.kept
 
     def cancelled(self) -> bool:
         """Never."""
         return False
+
+
+@dataclass(slots=True)
+class Begun:
+    """A request for which the application was called: gunicorn's request and answer, the pieces
+    that the application will say, and what went wrong."""
+
+    conn: Any
+    request: Any = None
+    answer: Any = None
+    pieces: Any = ()
+    error: Exception | None = None
 
 
 @dataclass(slots=True)
@@ -248,6 +264,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         self._lingering: dict[Any, float] = {}
         self._threads_until = 0.0
         self._taken = 0.0  # seconds for an answer, lately
+        self._at_once: list[Any] = []  # connections whose requests this turn of the loop answers
         self.turns = 0
         """How often the loop has turned."""
 
@@ -273,6 +290,8 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
                     with suppress(OSError, KeyError, ValueError):
                         self.poller.unregister(key.fileobj)
                     key.fileobj.close()
+        if self._at_once:
+            self._answer_at_once()
 
     def enqueue_req(self, conn: Any) -> None:
         """A connection has something to say, or may have: gather what it says."""
@@ -412,7 +431,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         conn.parser.unreader.unread(bytes(gathered.data))
         conn.unread = gathered.unread
         if self._is_momentary(conn, gathered):
-            self._answer_at_once(conn)
+            self._at_once.append(conn)
         else:
             super().enqueue_req(conn)
         return True
@@ -428,23 +447,63 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
             and _takes_an_answer(conn.sock)
         )
 
-    def _in_one_piece(self, conn: Any) -> Any:
+    def _answer_at_once(self) -> None:
+        """Answer what came in this turn of the loop: the application is called for some requests,
+        and then asked for its answers to them. What is slow is the threads' for a while."""
+        waiting, self._at_once = self._at_once, []
+        while waiting and time.monotonic() >= self._threads_until:
+            some, waiting = waiting[:TOGETHER], waiting[TOGETHER:]
+            began = time.monotonic()
+            for begun in [self._begin(conn) for conn in some]:
+                self.finish_request(begun.conn, Answered(self._finish(begun)))
+            now = time.monotonic()
+            each = (now - began) / len(some)
+            self._taken += (each - self._taken) * len(some) / AVERAGED
+            if self._taken > MOMENT:
+                self._threads_until = now + THREADS_FOR
+                self._taken = 0.0
+        for conn in waiting:
+            super().enqueue_req(conn)
+
+    def _begin(self, conn: Any) -> Begun:
+        """The first half of gunicorn's `handle`: read the request, and call the application."""
+        begun = Begun(conn)
         conn.sock.held = []
-        kept = self.handle(conn)
+        try:
+            begun.request = next(conn.parser, None)
+            if begun.request is not None:
+                begun.answer, environ = wsgi.create(
+                    begun.request, conn.sock, conn.client, conn.server, self.cfg
+                )
+                begun.pieces = self.wsgi(environ, begun.answer.start_response)
+        except Exception as error:
+            begun.error = error
+        return begun
+
+    def _finish(self, begun: Begun) -> bool:
+        """The other half: send what the application answers; whether the connection is kept."""
+        conn, answer, kept = begun.conn, begun.answer, False
+        try:
+            if begun.error is not None:
+                raise begun.error
+            if answer is not None:
+                if len(self.keepalived_conns) >= self.max_keepalived:
+                    answer.force_close()
+                for piece in begun.pieces:
+                    answer.write(piece)
+                answer.close()
+                kept = self._keepalive_after(conn, not answer.should_close())
+        except Exception as error:
+            conn.sock.held = []
+            self.handle_error(begun.request, conn.sock, conn.client, error)
+        finally:
+            if hasattr(begun.pieces, "close"):
+                begun.pieces.close()
         try:
             conn.sock.let_go()
         except OSError:
             return False  # it is gone
         return kept
-
-    def _answer_at_once(self, conn: Any) -> None:
-        began = time.monotonic()
-        self.finish_request(conn, AtOnce(lambda: self._in_one_piece(conn)))
-        now = time.monotonic()
-        self._taken += (now - began - self._taken) / AVERAGED
-        if self._taken > MOMENT:
-            self._threads_until = now + THREADS_FOR
-            self._taken = 0.0
 
     def _make_room(self) -> None:
         """Close the connection that has kept us waiting longest: one that idles after an answer, or

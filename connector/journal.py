@@ -114,10 +114,13 @@ _STORE = Script(
     NOW_MS
     + """
 -- ARGV: rq's time, per event: digest, header, body, received (µs), job id, job data, dead
-local queue, accepted = 'rq:queue:connector', 0
+-- Answer: for each event whether it is new
+local queue, answer, accepted = 'rq:queue:connector', {}, false
 for at = 2, #ARGV, 7 do
   local digest, header, body, received, job, data, dead = unpack(ARGV, at, at + 6)
-  if redis.call('EXISTS', 'c:i:' .. digest) == 0 then
+  local new = redis.call('EXISTS', 'c:i:' .. digest) == 0
+  answer[#answer + 1] = new and 1 or 0
+  if new then
     local serial = redis.call('INCR', 'c:serial')
     redis.call('SET', 'c:i:' .. digest, serial)
     redis.call('SET', 'c:e:' .. serial, header .. body)
@@ -131,14 +134,14 @@ for at = 2, #ARGV, 7 do
         'timeout', TIMEOUT, 'result_ttl', 0)
       redis.call('RPUSH', queue, job)
     end
-    accepted = accepted + 1
+    accepted = true
   end
 end
-if accepted > 0 then
+if accepted then
   redis.call('SADD', 'rq:queues', queue)
   if redis.call('LLEN', 'c:wake') == 0 then redis.call('RPUSH', 'c:wake', '1') end
 end
-return accepted
+return answer
 """.replace("TIMEOUT", str(JOB_TIMEOUT))
 )
 
@@ -239,8 +242,13 @@ return pushed
 
 def store(client: Redis, events: Sequence[Event]) -> int:
     """Store and enqueue events that were not here before; how many those were. One step."""
+    return sum(store_each(client, events))
+
+
+def store_each(client: Redis, events: Sequence[Event]) -> list[bool]:
+    """As `store`; says of each event whether it was new."""
     if not events:
-        return 0
+        return []
     args: list[str | bytes | int] = [_rq_time()]
     for event in events:
         state: EventState = "dead" if event.problem else "queued"
@@ -254,7 +262,7 @@ def store(client: Redis, events: Sequence[Event]) -> int:
             _job_data(event),
             int(state == "dead"),
         ]
-    return int(_STORE(client, args))
+    return [bool(new) for new in _STORE(client, args)]
 
 
 def identity(source: str, event_id: str) -> bytes:

@@ -12,8 +12,9 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, request
 from redis.exceptions import RedisError
@@ -26,6 +27,9 @@ from connector.sources.base import Source
 from connector.spool import Spool, SpoolFull
 from connector.telemetry import Telemetry
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
 log = logging.getLogger(__name__)
 
 PROBE_SECONDS = 1.0
@@ -36,33 +40,100 @@ TAKES_AGAIN_AT = 0.80
 drain what fills it; below this one they go to Redis again."""
 
 
+@dataclass(slots=True)
+class Handed:
+    """The events of one request on their way to where they are kept."""
+
+    intake: Intake
+    events: Sequence[Event]
+    new: int | None = None
+    problem: Exception | None = None
+
+    def accepted(self) -> int:
+        """How many of the events are new, now that all are kept. Spooled ones count as new.
+
+        Raises RedisError, SpoolFull or sqlite3.Error when neither place takes them.
+        """
+        if self.new is None and self.problem is None:
+            self.intake.keep()
+        if self.problem is not None:
+            raise self.problem
+        return self.new or 0
+
+
 class Intake:
-    """Where verified events go: Redis, or the spool while Redis is away."""
+    """Where verified events go: Redis, or the spool while Redis is away.
+
+    Requests hand in what they bring, and ask afterwards what became of it. Who asks first has all
+    that the same thread has handed in kept in one step: the loop calls the application for several
+    requests before it sends their answers (`connector.gathering`), and what a step costs is hardly
+    more for several events than for one.
+    """
 
     def __init__(self, client: Redis, spool: Spool | None, telemetry: Telemetry) -> None:
         self.client = client
         self._near = PerThread(client)
+        self._own = threading.local()
         self.spool = spool
         self.telemetry = telemetry
         self._spooling = spool is not None and len(spool) > 0
         self.ended = threading.Event()
 
-    def take(self, events: Sequence[Event]) -> int:
-        """Keep the events; how many of them are new. Spooled ones count as new.
+    def hand_in(self, events: Sequence[Event]) -> Handed:
+        """Events to be kept before `Handed.accepted` answers."""
+        handed = Handed(self, events)
+        self._waiting().append(handed)
+        return handed
 
-        Raises RedisError, SpoolFull or sqlite3.Error when neither place takes them.
-        """
+    def keep(self) -> None:
+        """Keep what this thread has handed in, and note with each what became of it."""
+        waiting = self._waiting()
+        together = waiting[:]
+        waiting.clear()
+        try:
+            self._keep(together)
+        except Exception as error:
+            if len(together) == 1:
+                together[0].problem = error
+                return
+            for handed in together:  # none of them for what is wrong with another
+                if handed.new is None and handed.problem is None:
+                    waiting.append(handed)
+                    self.keep()
+
+    def _waiting(self) -> list[Handed]:
+        own = self._own
+        if not hasattr(own, "waiting"):
+            own.waiting = []
+        waiting: list[Handed] = own.waiting
+        return waiting
+
+    def _keep(self, together: Sequence[Handed]) -> None:
         if self.spool is None or not self._spooling:
             try:
-                return journal.store(self._near.client(), events)
+                self._store(together)
+                return
             except RedisError as error:
                 if self.spool is None:
-                    raise
+                    for handed in together:
+                        handed.problem = error
+                    return
                 self._spooling = True
                 log.warning("Redis takes no events (%s); they go to the spool", error)
-        self.spool.put(events)
-        self.telemetry.spooled(len(events))
-        return len(events)
+        for handed in together:
+            try:
+                self.spool.put(handed.events)
+            except (SpoolFull, sqlite3.Error) as error:
+                handed.problem = error
+            else:
+                handed.new = len(handed.events)
+                self.telemetry.spooled(handed.new)
+
+    def _store(self, together: Sequence[Handed]) -> None:
+        events = [event for handed in together for event in handed.events]
+        new = iter(journal.store_each(self._near.client(), events))
+        for handed in together:
+            handed.new = sum(next(new) for _ in handed.events)
 
     def drain_forever(self) -> None:
         """Move spooled events on, in order, as soon as Redis takes them; for a thread."""
@@ -113,15 +184,18 @@ def blueprint(sources: Mapping[str, Source], intake: Intake, most_bytes: int) ->
         received_at = time.time_ns() // 1000
         verified = source.verify(body, _headers(request.environ))
         intake.telemetry.verified(name)
-        events = source.parse(verified, received_at)
+        handed = intake.hand_in(source.parse(verified, received_at))
+        return _Later(lambda: answer(name, handed, began))
+
+    def answer(name: str, handed: Handed, began: float) -> tuple[int, dict[str, object]]:
         try:
-            accepted = intake.take(events)
+            accepted = handed.accepted()
         except (RedisError, SpoolFull, sqlite3.Error) as error:
             log.error("an event of %s was not taken: %s", name, error)
             intake.telemetry.refused(name, "unavailable")
-            return _answer(503, error="the connector cannot store events now; send it again")
-        intake.telemetry.taken(name, events, accepted, began)
-        return _answer(200, accepted=accepted, duplicates=len(events) - accepted)
+            return 503, {"error": "the connector cannot store events now; send it again"}
+        intake.telemetry.taken(name, handed.events, accepted, began)
+        return 200, {"accepted": accepted, "duplicates": len(handed.events) - accepted}
 
     @routes.get("/webhooks/<name>")
     def probe(name: str) -> Response:
@@ -179,6 +253,21 @@ def _body(most_bytes: int) -> bytes:
     if len(body) > most_bytes:
         raise TooLarge(f"the body has more than {most_bytes} bytes")
     return body
+
+
+class _Later(Response):
+    """An answer whose status and body are known when the server asks for its first piece, and not
+    before: PEP 3333 lets an application say its status as late as that."""
+
+    def __init__(self, know: Callable[[], tuple[int, dict[str, object]]]) -> None:
+        super().__init__(mimetype="application/json")
+        self._know = know
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """As WSGI wants it."""
+        self.status_code, body = self._know()
+        self.set_data(json.dumps(body) + "\n")
+        yield from super().__call__(environ, start_response)
 
 
 def _answer(status: int, **body: object) -> Response:
