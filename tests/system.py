@@ -14,6 +14,7 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -326,6 +327,15 @@ def _ok(url: str) -> bool:
         return requests.get(url, timeout=2).status_code == 200
     except requests.RequestException:
         return False
+
+
+def end_listening(listener: socket.socket, accepting: threading.Thread) -> None:
+    """Close a socket that a thread accepts from. Closed alone it would leave its number to the next
+    socket, from which that thread might then take a connection."""
+    with suppress(OSError):
+        listener.shutdown(socket.SHUT_RDWR)
+    accepting.join()
+    listener.close()
 
 
 def ticket(ticket_id: int, version: int, **fields: Json) -> dict[str, Json]:

@@ -24,7 +24,7 @@ from conftest import FakeCrm
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from system import ROOT, ticket, wait_for
+from system import ROOT, end_listening, ticket, wait_for
 
 from connector.config.model import CareSoft
 from connector.demo.lifeline import Lifeline
@@ -48,7 +48,8 @@ class Tls:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self.connections = 0
-        threading.Thread(target=self._serve, daemon=True).start()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
 
     def _serve(self) -> None:
         with suppress(OSError):
@@ -65,7 +66,7 @@ class Tls:
             _pump(near, far)
 
     def close(self) -> None:
-        self._listener.close()
+        end_listening(self._listener, self._thread)
 
 
 def _pump(source: socket.socket, sink: socket.socket) -> None:

@@ -14,6 +14,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from system import end_listening
+
 _REQUEST = re.compile(rb"\A(GET|POST|PUT|PATCH|DELETE) \S+ HTTP/1\.1\r\n")
 
 
@@ -30,7 +32,8 @@ class Cable:
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self.kept = threading.Event()
         self.requests: list[str] = []
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._thread = threading.Thread(target=self._accept, daemon=True)
+        self._thread.start()
 
     def hold(self, mark: bytes) -> None:
         """The answer to the next request that holds this never arrives; `kept` is set when the
@@ -52,7 +55,7 @@ class Cable:
 
     def close(self) -> None:
         """Ends every connection, and takes no more."""
-        self._listener.close()
+        end_listening(self._listener, self._thread)
         for end in list(self._open):
             _shut(end)
 

@@ -11,7 +11,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from system import IN_VAIN
+from system import IN_VAIN, end_listening
 from targets.certificates import authority, paper
 
 from connector.config import load
@@ -283,7 +283,7 @@ def proxy():
 
     yield start
     for one in made:
-        one.socket.close()
+        end_listening(one.socket, one)
 
 
 def test_plain_calls_are_forwarded_by_the_proxy(crm, configure, proxy):
