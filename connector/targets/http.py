@@ -28,7 +28,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 from urllib.parse import SplitResult, urlsplit
 
@@ -37,7 +37,7 @@ import urllib3
 from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
 from requests.exceptions import RequestException
-from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connection import HTTPConnection, HTTPSConnection, _ResponseOptions
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import (
     ConnectTimeoutError,
@@ -61,6 +61,9 @@ urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
 
 LIMIT = 1 << 20
 """Bytes of an answer that are read; a longer one is cut."""
+_AT_ONCE = 16384
+"""Bytes of an answer that are asked for first."""
+
 _SHOWN = 16384
 
 FailureKind: TypeAlias = Literal[
@@ -224,6 +227,13 @@ class _PlainSocket(socket.socket):
         if not self._seconds:
             super().settimeout(value)
 
+    def recv(self, *args: Any, **kwargs: Any) -> bytes:
+        self._keep_to_deadline()
+        try:
+            return super().recv(*args, **kwargs)
+        except BlockingIOError:
+            raise TimeoutError("timed out") from None
+
     def recv_into(self, *args: Any, **kwargs: Any) -> int:
         self._keep_to_deadline()
         try:
@@ -263,6 +273,10 @@ class _PlainSocket(socket.socket):
 
 class _TlsSocket(ssl.SSLSocket):
     """Knows no timeouts but Python's own."""
+
+    def recv(self, *args: Any, **kwargs: Any) -> bytes:
+        self._keep_to_deadline()
+        return super().recv(*args, **kwargs)
 
     def recv_into(self, *args: Any, **kwargs: Any) -> int:
         self._keep_to_deadline()
@@ -319,8 +333,71 @@ def _connect(connection: HTTPConnection) -> socket.socket:
 
 
 class _Connection(HTTPConnection):
+    """Plain heads go their short way (`heads`), all others that of urllib3."""
+
     _new_conn = _connect
-    response_class = heads.Response
+    _host = ""
+
+    def request(  # type: ignore[override]
+        self,
+        method: str,
+        url: str,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        chunked: bool = False,
+        preload_content: bool = True,
+        decode_content: bool = True,
+        enforce_content_length: bool = True,
+    ) -> None:
+        head = None
+        if not chunked and (body is None or isinstance(body, bytes)):
+            host = self._host or self._named()
+            head = heads.request(method, url, host, headers or {}, has_body=body is not None)
+        if head is None:
+            super().request(
+                method,
+                url,
+                body,
+                headers,
+                chunked=chunked,
+                preload_content=preload_content,
+                decode_content=decode_content,
+                enforce_content_length=enforce_content_length,
+            )
+            return
+        # What urllib3 and http.client note of a request that they have sent
+        self._response_options = _ResponseOptions(
+            method, url, preload_content, decode_content, enforce_content_length
+        )
+        self._method, self._HTTPConnection__state = method, "Request-sent"
+        if self.sock is None:
+            self.connect()
+        self.sock.sendall(head + (body or b""))
+
+    def getresponse(self) -> Any:
+        come = self.sock.recv(_AT_ONCE)
+        answer = heads.answer(come, self._method)
+        if answer is not None and answer.length <= LIMIT:
+            more = come
+            while more and len(answer.begun) < answer.length:
+                more = self.sock.recv(answer.length - len(answer.begun))
+                answer.begun += more
+                come += more
+            if len(answer.begun) == answer.length:
+                self._HTTPConnection__state = "Idle"
+                if answer.closes:
+                    self.close()
+                return answer
+        self.response_class = partial(heads.Resumed, come)  # type: ignore[assignment]
+        return super().getresponse()
+
+    def _named(self) -> str:
+        """The header `Host`; empty where it is not that of the connection."""
+        if self._tunnel_host is None and ":" not in self.host:
+            usual = self.port == self.default_port
+            self._host = self.host if usual else f"{self.host}:{self.port}"
+        return self._host
 
     def send(self, data: Any) -> None:
         """Head and body in one write: a server woken by the head alone costs both sides."""
@@ -361,7 +438,7 @@ class _Prepared(PreparedRequest):
 class _Raw(Response):
     """Nothing but what urllib3 has read: no cookie jar, no history."""
 
-    def __init__(self, raw: urllib3.HTTPResponse) -> None:
+    def __init__(self, raw: urllib3.HTTPResponse | heads.Answer) -> None:
         self.raw = raw
 
 
@@ -468,8 +545,10 @@ def _prepare(request: Request) -> PreparedRequest:
     return prepared
 
 
-def _read(raw: urllib3.HTTPResponse) -> bytes:
+def _read(raw: urllib3.HTTPResponse | heads.Answer) -> bytes:
     """The body, up to one byte over `LIMIT`; a connection with more to come is not used again."""
+    if isinstance(raw, heads.Answer):
+        return raw.read()
     if (raw.length_remaining or LIMIT + 1) <= LIMIT and "Content-Encoding" not in raw.headers:
         return raw.read()
     content = raw.read(LIMIT + 1, decode_content=True)
@@ -478,7 +557,7 @@ def _read(raw: urllib3.HTTPResponse) -> bytes:
     return content
 
 
-def _answer(raw: urllib3.HTTPResponse, content: bytes, seconds: float) -> Answer:
+def _answer(raw: urllib3.HTTPResponse | heads.Answer, content: bytes, seconds: float) -> Answer:
     return Answer(
         status=raw.status,
         phrase=raw.reason or "",
