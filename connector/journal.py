@@ -35,6 +35,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any, Literal
 
+from connector import compact
 from connector.frozen import dataclass
 from connector.model import Event, Json, Micros, Name, Place, Problem
 from connector.redisdb import NOW_MS, PREFIX, ROOM, Redis, Script
@@ -495,7 +496,7 @@ def in_hand(client: Redis) -> set[bytes]:
 
 # --- how an entry is written down
 
-_compact = json.JSONEncoder(separators=(",", ":")).encode
+_compact = compact.writer(ascii_only=True)
 
 
 _STATES: Mapping[str, EventState] = {"q": "queued", "m": "merged", "u": "unmapped", "d": "dead"}
@@ -541,7 +542,7 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 def _entry(serial: int, text: bytes, begun: int = 0) -> Entry:
     end = HEADER + int(text[:HEADER], 16)
-    letter, source, vendor, id_, kind, at, *became = json.loads(text[HEADER:end])
+    letter, source, vendor, id_, kind, at, *became = compact.read(text[HEADER:end])
     state = _STATES[letter[0]]
     set_number, touched, problem, warnings = became + _USUAL[len(became) :]
     body = zlib.decompress(text[end:]) if len(text) > end else b""

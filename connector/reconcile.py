@@ -15,7 +15,6 @@ HTTP on threads of its own.
 
 from __future__ import annotations
 
-import json
 import logging
 import random
 import time
@@ -24,7 +23,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from uuid import uuid4
 
-from connector import edits, flow, journal
+from connector import compact, edits, flow, journal
 from connector.config import Config, ResourceConfig, Retry
 from connector.config.model import Batch
 from connector.errors import EventUnreadable, LeaseLost
@@ -365,10 +364,10 @@ class Reconciler:
     ) -> Release:
         """What is written down of a delivery, and when the record is due again. `intended`: what
         was written down before its last create."""
-        told = _learnt(work, outcome, intended)
-        release = self._settled(work, outcome, told, probing)
+        done = outcome.meaning == "done"
+        release = _done(work, outcome) if done else self._undone(work, outcome, intended, probing)
         refused = outcome.meaning == "refused"
-        says = not probing or outcome.meaning == "done"  # a probe that failed says nothing new
+        says = not probing or done  # a probe that failed says nothing new
         return replace(
             release,
             calls=tuple(_call_line(work.lease.name, call) for call in outcome.calls),
@@ -379,16 +378,8 @@ class Reconciler:
             why=outcome.reason if says else "",
         )
 
-    def _settled(
-        self,
-        work: Work,
-        outcome: Outcome,
-        told: Delivered,
-        probing: bool,
-    ) -> Release:
-        lease = work.lease
-        if outcome.meaning == "done":
-            return _done(work, told, outcome)
+    def _undone(self, work: Work, outcome: Outcome, intended: Json, probing: bool) -> Release:
+        lease, told = work.lease, _learnt(work, outcome, intended)
         told = replace(told, why=outcome.reason, since=told.since or _now())
         if probing:
             return Release(lease, told, due_in=0.0)  # last in line, and no attempt of its own
@@ -485,10 +476,9 @@ def _given_up(lease: Lease, told: Delivered, outcome: Outcome) -> Release:
 
 
 def _learnt(work: Work, outcome: Outcome, intended: Json) -> Delivered:
-    """What is known of a record after its calls, whatever they ended with."""
+    """What is known of a record whose delivery has failed."""
     told = work.lease.state.delivered
     sent = work.plan.delivery.changed if work.plan.delivery else frozenset()
-    link = told.link if outcome.link is None and not outcome.unlinked else outcome.link
     digests = told.digests
     # Only a delivery that succeeds ends a doubt: until then an earlier call may have come last.
     doubt = outcome.unknown or work.lease.doubt or told.doubt
@@ -498,36 +488,41 @@ def _learnt(work: Work, outcome: Outcome, intended: Json) -> Delivered:
     return replace(
         told,
         digests=digests,
-        link=link,
+        link=_link(told, outcome),
         calls=outcome.number,
         warnings=outcome.warnings,
         dead=None,
         doubt=doubt,
         intended=intended if doubt else None,
         unheard=outcome.unheard,
-        baseline=told.baseline if outcome.baseline is None else outcome.baseline,
+        baseline=_baseline(told, outcome),
     )
 
 
-def _done(work: Work, told: Delivered, outcome: Outcome) -> Release:
+def _link(told: Delivered, outcome: Outcome) -> str | int | None:
+    return told.link if outcome.link is None and not outcome.unlinked else outcome.link
+
+
+def _baseline(told: Delivered, outcome: Outcome) -> Mapping[str, str]:
+    return told.baseline if outcome.baseline is None else outcome.baseline
+
+
+def _done(work: Work, outcome: Outcome) -> Release:
+    """Nothing is left of attempts, doubts and what a create was about to send."""
     gone = work.lease.state.merged.deleted is not None
     before = work.lease.state.delivered
     now = _now()
-    after = replace(
-        told,
+    after = Delivered(
         generation=work.lease.state.generation,
         digests=work.plan.digests,
         times=_times(before, work.plan.digests, outcome, now),
         exists=not gone,
         gone=gone,
-        link=None if gone else told.link,
-        doubt=False,
-        intended=None,
-        unheard="",
-        attempts=0,
-        why="",
-        since=0,
+        link=None if gone else _link(before, outcome),
+        calls=outcome.number,
         at=now,
+        warnings=outcome.warnings,
+        baseline=_baseline(before, outcome),
     )
     relink = not gone and (not before.exists or after.link != before.link)
     return Release(work.lease, after, relink=relink)
@@ -567,16 +562,13 @@ def _write(state: State, words: Sequence[Said]) -> Write:
 
 def heard_of(name: Name, changes: Iterable[Change]) -> tuple[Name, ...]:
     """The records whose links these changes of `name` want to hear of."""
-    return tuple(
-        sorted(
-            {
-                Name(name.target, value.resource, value.id)
-                for change in changes
-                for value in change.fields.values()
-                if isinstance(value, Ref) and value.missing != "omit"
-            }
-        )
-    )
+    refs = [
+        Name(name.target, value.resource, value.id)
+        for change in changes
+        for value in change.fields.values()
+        if isinstance(value, Ref) and value.missing != "omit"
+    ]
+    return tuple(sorted(set(refs))) if len(refs) > 1 else tuple(refs)
 
 
 def outcome_of(
@@ -615,7 +607,7 @@ def _edits(work: Work, outcome: Outcome) -> Iterator[edits.Edit]:
 
 def _call_line(name: Name, call: CallLog) -> str:
     """One call as `c:calls` keeps it."""
-    return json.dumps(
+    return compact.write(
         [
             store.key_of(name),
             call.at,
@@ -626,9 +618,7 @@ def _call_line(name: Name, call: CallLog) -> str:
             call.meaning,
             call.answer[:500],
             call.request,
-        ],
-        ensure_ascii=False,
-        separators=(",", ":"),
+        ]
     )
 
 

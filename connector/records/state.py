@@ -21,6 +21,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import field
 from hashlib import sha256
 
+from connector import compact
 from connector.frozen import dataclass
 from connector.model import Delta, Json, Micros, Ref, Value, Write
 
@@ -170,7 +171,6 @@ class Delivered:
 
 
 _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
-_compact = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 def canonical(value: Json) -> str:
@@ -209,7 +209,7 @@ def pack_merged(merged: Merged) -> bytes:
     fields = {name: _pack_cell(cell, index) for name, cell in merged.fields.items()}
     ends = [index(merged.deleted), *([index(merged.floor)] if merged.floor else [])]
     stamps = [[s.version, s.event, s.serial, s.set, int(s.final)] for s in table]
-    packed = _compact([stamps, fields, *ends]).encode()
+    packed = compact.write([stamps, fields, *ends]).encode()
     return packed if len(packed) < _WORTH_IT else min(packed, zlib.compress(packed, 1), key=len)
 
 
@@ -229,7 +229,9 @@ def _pack_cell(cell: Cell, index: Callable[[Stamp | None], int]) -> list[Json]:
 
 def unpack_merged(data: bytes) -> Merged:
     """The inverse of `pack_merged`."""
-    table, fields, deleted, *floor = json.loads(data if data[:1] == b"[" else zlib.decompress(data))
+    table, fields, deleted, *floor = compact.read(
+        data if data[:1] == b"[" else zlib.decompress(data)
+    )
     stamps = [Stamp(bool(final), v, event, number, n) for v, event, n, number, final in table]
 
     def stamp(index: int) -> Stamp | None:
@@ -284,7 +286,7 @@ def pack_delivered(delivered: Delivered) -> bytes:
     if delivered.dead:
         dead = delivered.dead
         packed["x"] = [dead.reason, dead.status, dead.answer, dead.since, dead.attempts]
-    return _compact(packed).encode()
+    return compact.write(packed).encode()
 
 
 def _pack_times(delivered: Delivered) -> dict[str, Json]:
@@ -321,7 +323,7 @@ _NEVER = "-"
 
 def unpack_delivered(generation: int, data: bytes) -> Delivered:
     """The inverse of `pack_delivered`; `generation` stands before it in Redis."""
-    packed = json.loads(data) if data else {}
+    packed = compact.read(data) if data else {}
     known = {name: packed[key] for name, key in _DELIVERED_KEYS.items() if key in packed}
     if "digests" in known:
         known |= _unpack_times(known["digests"], packed.get("T", []), known.get("at", 0))

@@ -320,12 +320,12 @@ def retry_after(headers: Mapping[str, str], now: float | None = None) -> float |
 
 def _row(case: Case, result: Result) -> Row:
     outcome = result.status if isinstance(result, Answer) else result.kind
-    return next(
-        row
-        for row in _candidates(case.call, outcome)
-        if row.condition is None
-        or (isinstance(result, Answer) and _CONDITIONS[row.condition](case, result))
-    )
+    for row in _candidates(case.call, outcome):
+        if row.condition is None:
+            return row
+        if isinstance(result, Answer) and _CONDITIONS[row.condition](case, result):
+            return row
+    raise LookupError("the last row has no condition")
 
 
 @cache

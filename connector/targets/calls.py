@@ -6,11 +6,10 @@ The path as shown and as the idempotency key covers it has the query of the call
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import field
 
-from connector import __version__
+from connector import __version__, compact
 from connector.config.model import Call
 from connector.frozen import dataclass
 from connector.model import Json
@@ -26,6 +25,7 @@ from connector.targets.template import (
     render_text,
 )
 
+_json = compact.writer(nan=False)
 _FORM = "application/x-www-form-urlencoded"
 _DEFAULTS = {"Accept": "application/json", "User-Agent": f"crm-connector/{__version__}"}
 
@@ -74,9 +74,10 @@ def fill_in(
     merged = merge_headers(_DEFAULTS, *headers, own)
     if call.body is None:
         return Outgoing(kind, call.method, base, path, merged)
-    body, content_type = _encode(render(call.body, values), header(merged, "Content-Type"))
-    if merged.get("Content-Type") != content_type:
-        merged = merge_headers(merged, {"Content-Type": content_type})
+    given = header(merged, "Content-Type")
+    body, content_type = _encode(render(call.body, values), given)
+    if given is None:
+        merged["Content-Type"] = content_type
     return Outgoing(kind, call.method, base, path, merged, body)
 
 
@@ -94,7 +95,10 @@ def merge_headers(*groups: Mapping[str, str]) -> dict[str, str]:
 
 def header(headers: Mapping[str, str], name: str) -> str | None:
     """A header, whatever its case."""
-    return next((value for key, value in headers.items() if key.lower() == name.lower()), None)
+    for key, value in headers.items():
+        if key == name or key.lower() == name.lower():
+            return value
+    return None
 
 
 def _encode(body: Json, content_type: str | None) -> tuple[bytes, str]:
@@ -111,7 +115,7 @@ def _encode(body: Json, content_type: str | None) -> tuple[bytes, str]:
     if given and not given.endswith("json") and isinstance(body, str):
         return _utf8(body), content_type or ""
     try:
-        text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        text = _json(body)
     except ValueError as error:
         raise CannotRender(f"the body cannot be written as JSON: {error}") from error
     return _utf8(text), content_type or "application/json"

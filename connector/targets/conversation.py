@@ -310,8 +310,10 @@ class Conversation:
 
     def _sent(self) -> frozenset[str]:
         """The fields of ours that the last write held; what was given back is not ours."""
-        ours = {**self.order.fields, **self.chosen.sets}
         chosen = self.chosen.values
+        if chosen is self.order.fields and not self.chosen.sets:
+            return frozenset(chosen)
+        ours = {**self.order.fields, **self.chosen.sets}
         return frozenset(name for name in chosen.keys() & ours.keys() if chosen[name] == ours[name])
 
     def done(self) -> Outcome:

@@ -48,6 +48,7 @@ from urllib3.exceptions import (
 )
 from urllib3.util import parse_url
 
+from connector import compact
 from connector.frozen import dataclass
 from connector.model import Json
 from connector.targets import heads
@@ -572,7 +573,9 @@ def _parse(content: bytes) -> Json:
     if not content.strip():
         return None
     try:
-        return json.loads(content)
+        # Another coding than UTF-8 has a zero, or begins with a mark
+        plain = content[:1] in b'{["' and b"\0" not in content[:4]
+        return compact.read(content) if plain else json.loads(content)
     except (ValueError, RecursionError):
         return content.decode("utf-8", "replace")
 

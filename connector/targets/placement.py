@@ -26,7 +26,12 @@ def place_all(values: Iterable[tuple[Place, Json]]) -> dict[str, Json]:
     """An object that holds each value at its place. Raises CannotPlace."""
     tree: dict[str, Json] = {}
     for place, value in values:
-        _put(tree, place, value)
+        step = place[0]
+        alone = len(place) == 1 and not step.where and step.name not in tree
+        if alone and not isinstance(value, dict | list):
+            tree[step.name] = value  # nearly always
+        else:
+            _put(tree, place, value)
     return tree
 
 

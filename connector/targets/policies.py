@@ -90,6 +90,8 @@ def choose(resource: ResourceConfig, order: Delivery, record: Json, *, whole: bo
 
 def choose_for_new(order: Delivery) -> Choice:
     """What a create sends: everything."""
+    if not order.deltas:
+        return Choice(order.fields)
     sets = {name: _applied([], delta) for name, delta in order.deltas.items()}
     return Choice({**order.fields, **sets}, sets=sets)
 
