@@ -16,22 +16,29 @@ from json import encoder as python
 
 from connector.model import Json
 
-_TRIED: Json = {"a": [1, 1.5, None, True, "ă\n"], "é": {}}
+_TRIED: Json = {"b": [1, 1.5, None, True, "ă\n"], "a": {}}
 
 
-def writer(*, ascii_only: bool = False, nan: bool = True) -> Callable[[Json], str]:
+def writer(
+    *, ascii_only: bool = False, nan: bool = True, in_order: bool = False
+) -> Callable[[Json], str]:
     """A function that makes the text of a value.
 
     `ascii_only` escapes all other letters. Without `nan` it raises ValueError for what JSON has no
-    word for. Values within themselves, which nothing of ours is, end in RecursionError.
+    word for. `in_order` sorts the names of every object. Values within themselves, which nothing of
+    ours is, end in RecursionError.
     """
     slow = json.JSONEncoder(
-        separators=(",", ":"), ensure_ascii=ascii_only, allow_nan=nan, check_circular=False
+        separators=(",", ":"),
+        ensure_ascii=ascii_only,
+        allow_nan=nan,
+        sort_keys=in_order,
+        check_circular=False,
     )
     quoted = python.encode_basestring_ascii if ascii_only else python.encode_basestring
     try:
         pieces = python.c_make_encoder(  # type: ignore[attr-defined]
-            None, slow.default, quoted, None, ":", ",", False, False, nan
+            None, slow.default, quoted, None, ":", ",", in_order, False, nan
         )
         if "".join(pieces(_TRIED, 0)) != slow.encode(_TRIED):
             return slow.encode

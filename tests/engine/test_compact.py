@@ -15,11 +15,19 @@ from hypothesis import strategies as st
 
 from connector import compact
 
-WAYS: list[dict[str, bool]] = [{}, {"ascii_only": True}, {"nan": False}]
+WAYS: list[dict[str, bool]] = [{}, {"ascii_only": True}, {"nan": False}, {"in_order": True}]
 
 
-def by_json(value: Any, *, ascii_only: bool = False, nan: bool = True) -> str:
-    return json.dumps(value, ensure_ascii=ascii_only, allow_nan=nan, separators=(",", ":"))
+def by_json(
+    value: Any, *, ascii_only: bool = False, nan: bool = True, in_order: bool = False
+) -> str:
+    return json.dumps(
+        value,
+        ensure_ascii=ascii_only,
+        allow_nan=nan,
+        sort_keys=in_order,
+        separators=(",", ":"),
+    )
 
 
 def said(make: Callable[[Any], str], value: Any) -> str:
