@@ -455,7 +455,12 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
             some, waiting = waiting[:TOGETHER], waiting[TOGETHER:]
             began = time.monotonic()
             for begun in [self._begin(conn) for conn in some]:
-                self.finish_request(begun.conn, Answered(self._finish(begun)))
+                kept = False
+                try:
+                    kept = self._finish(begun)
+                except Exception:  # the others are answered all the same
+                    log.exception("serving a connection")
+                self.finish_request(begun.conn, Answered(kept))
             now = time.monotonic()
             each = (now - began) / len(some)
             self._taken += (each - self._taken) * len(some) / AVERAGED
@@ -493,12 +498,11 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
                     answer.write(piece)
                 answer.close()
                 kept = self._keepalive_after(conn, not answer.should_close())
-        except Exception as error:
-            conn.sock.held = []
-            self.handle_error(begun.request, conn.sock, conn.client, error)
-        finally:
             if hasattr(begun.pieces, "close"):
                 begun.pieces.close()
+        except Exception as error:
+            conn.sock.held, kept = [], False
+            self.handle_error(begun.request, conn.sock, conn.client, error)
         try:
             conn.sock.let_go()
         except OSError:

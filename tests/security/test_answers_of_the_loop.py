@@ -32,6 +32,16 @@ def make_app():
             time.sleep(0.2)
         here = threading.current_thread() is threading.main_thread()
         return "loop" if here else "thread"
+    @app.post("/webhooks/fails/<when>")
+    def fails(when):
+        def pieces():
+            if when == "first":
+                raise RuntimeError("a fault of ours")
+            yield "begun"
+            raise RuntimeError("a fault of ours")
+        if when == "called":
+            raise RuntimeError("a fault of ours")
+        return app.response_class(pieces())
     @app.post("/other")
     def other():
         return answer("other")
@@ -76,6 +86,18 @@ def test_after_a_long_answer_the_threads_do_for_a_while(base: str) -> None:
     with ThreadPoolExecutor(4) as clients:
         assert set(clients.map(post, [f"{base}/webhooks/meet"] * 4)) == {"met"}
     wait_for(lambda: post(f"{base}/webhooks/quick") == "loop", "the loop to answer again")
+
+
+@pytest.mark.parametrize("when", ["called", "first", "later"])
+def test_a_fault_in_one_answer_is_500_and_no_matter_of_the_others(base: str, when: str) -> None:
+    """Nothing of an answer has left before all of it is there."""
+    wait_for(lambda: post(f"{base}/webhooks/quick") == "loop", "an answer of the loop")
+    with ThreadPoolExecutor(8) as clients:
+        failing = clients.submit(requests.post, f"{base}/webhooks/fails/{when}", timeout=30)
+        others = list(clients.map(post, [f"{base}/webhooks/quick"] * 7))
+    assert failing.result().status_code == 500
+    assert "begun" not in failing.result().text
+    assert set(others) <= {"loop", "thread"}
 
 
 def test_requests_sent_all_at_once_are_all_answered(base: str) -> None:
