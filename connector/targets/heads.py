@@ -108,7 +108,8 @@ class Answer:
     __slots__ = (
         "_connection",
         "_pool",
-        "begun",
+        "begins",
+        "body",
         "closes",
         "headers",
         "length",
@@ -121,10 +122,13 @@ class Answer:
     length_remaining = 0
 
     def __init__(
-        self, status: int, reason: str, headers: Headers, length: int, begun: bytes, *, closes: bool
+        self, status: int, reason: str, headers: Headers, come: bytes, begins: int
     ) -> None:
+        """`begins` is where its body begins in the bytes that have `come`."""
         self.status, self.reason, self.headers = status, reason, headers
-        self.length, self.begun, self.closes = length, begun, closes
+        self.begins, self.body = begins, come[begins:]
+        self.length = int(headers["content-length"])
+        self.closes = "close" in headers.get("connection", "").lower()
         self._connection: Any = None
         self._pool: Any = None
         self.retries: Any = None
@@ -134,7 +138,7 @@ class Answer:
         if self._connection is not None:
             self._pool._put_conn(self._connection)
             self._connection = None
-        return self.begun
+        return self.body
 
 
 @lru_cache(maxsize=1024)
@@ -144,8 +148,8 @@ def _lower(name: str) -> str:
 
 
 def answer(come: bytes, method: str) -> Answer | None:
-    """The answer that begins with these bytes; None where it is not plain. Of its body `begun` is
-    what has come."""
+    """The answer that begins with these bytes, its body as far as it has come; None where it is not
+    plain."""
     end = come.find(b"\r\n\r\n")
     if end < 0 or method == "HEAD":
         return None
@@ -164,14 +168,7 @@ def answer(come: bytes, method: str) -> Answer | None:
         return None
     if "transfer-encoding" in values or "content-encoding" in values:
         return None
-    return Answer(
-        int(status[1]),
-        status[2].strip(),
-        Headers(values),
-        int(length),
-        come[end + 4 :],
-        closes="close" in values.get("connection", "").lower(),
-    )
+    return Answer(int(status[1]), status[2].strip(), Headers(values), come, end + 4)
 
 
 class Resumed(HTTPResponse):

@@ -380,12 +380,15 @@ class _Connection(HTTPConnection):
         come = self.sock.recv(_AT_ONCE)
         answer = heads.answer(come, self._method)
         if answer is not None and answer.length <= LIMIT:
-            more = come
-            while more and len(answer.begun) < answer.length:
-                more = self.sock.recv(answer.length - len(answer.begun))
-                answer.begun += more
-                come += more
-            if len(answer.begun) == answer.length:
+            missing = answer.length - len(answer.body)
+            pieces = [come]  # joined once: however many there are, each is copied once
+            while missing > 0 and (more := self.sock.recv(min(missing, 4 * _AT_ONCE))):
+                pieces.append(more)
+                missing -= len(more)
+            if len(pieces) > 1:
+                come = b"".join(pieces)
+                answer.body = come[answer.begins :]
+            if missing == 0:
                 self._HTTPConnection__state = "Idle"
                 if answer.closes:
                     self.close()

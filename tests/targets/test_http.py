@@ -162,6 +162,13 @@ def test_each_call_has_its_own_deadline_over_the_same_connection(crm, http, stop
     assert stopwatch() < IN_VAIN
 
 
+def test_large_answer_is_read_whole(crm, http):
+    for size in (5_000, 100_000, LIMIT):
+        crm.say(200, b"x" * size)
+        assert answered(http.send(get(crm.url), 20)).content == b"x" * size
+    assert crm.connections == 1
+
+
 def test_answer_is_read_up_to_its_limit(crm, http):
     crm.say(200, b"x" * (LIMIT + 10))
     assert len(answered(http.send(get(crm.url), 5)).content) == LIMIT
