@@ -329,6 +329,7 @@ def _send_many(office: Office, dice: random.Random, count: int) -> None:
             "n": number,
             "ticket_subject": dice.choice(["p", "Q"]),
             "to": dice.randrange(4),
+            "no": number,  # no two events are the same
         }
         for name in dice.sample(["a", "b", "n"], dice.randrange(3)):
             del values[name]
