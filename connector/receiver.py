@@ -54,11 +54,17 @@ class Handed:
 
         Raises RedisError, SpoolFull or sqlite3.Error when neither place takes them.
         """
-        if self.new is None and self.problem is None:
-            self.intake.keep()
+        if not self.is_settled():
+            self.intake.keep(self)
         if self.problem is not None:
             raise self.problem
-        return self.new or 0
+        if self.new is None:
+            raise RuntimeError("events that were handed in were not kept")
+        return self.new
+
+    def is_settled(self) -> bool:
+        """Whether it is known what became of them."""
+        return self.new is not None or self.problem is not None
 
 
 class Intake:
@@ -85,21 +91,25 @@ class Intake:
         self._waiting().append(handed)
         return handed
 
-    def keep(self) -> None:
-        """Keep what this thread has handed in, and note with each what became of it."""
+    def keep(self, asked: Handed) -> None:
+        """Keep what this thread has handed in, and note with each what became of it. What is
+        `asked` for is kept whichever thread has handed it in."""
         waiting = self._waiting()
-        together = waiting[:]
+        together = [asked, *(handed for handed in waiting if handed is not asked)]
         waiting.clear()
         try:
             self._keep(together)
         except Exception as error:
-            if len(together) == 1:
-                together[0].problem = error
-                return
+            log.error("keeping %d requests together: %r", len(together), error)
             for handed in together:  # none of them for what is wrong with another
-                if handed.new is None and handed.problem is None:
-                    waiting.append(handed)
-                    self.keep()
+                if not handed.is_settled():
+                    self._keep_alone(handed)
+
+    def _keep_alone(self, handed: Handed) -> None:
+        try:
+            self._keep([handed])
+        except Exception as error:
+            handed.problem = error
 
     def _waiting(self) -> list[Handed]:
         own = self._own

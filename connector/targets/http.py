@@ -394,7 +394,10 @@ class _Connection(HTTPConnection):
                     self.close()
                 return answer
         self.response_class = partial(heads.Resumed, come)  # type: ignore[assignment]
-        return super().getresponse()
+        try:
+            return super().getresponse()
+        finally:
+            self.response_class = HTTPConnection.response_class
 
     def _named(self) -> str:
         """The header `Host`; empty where it is not that of the connection."""

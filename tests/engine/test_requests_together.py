@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -161,6 +162,32 @@ def test_what_is_wrong_with_one_is_no_matter_of_the_others(
     with pytest.raises(ValueError, match="thirteen"):
         asks[1]()
     assert journal.count(connect(own_redis.url)) == 2
+
+
+def test_an_answer_may_be_asked_for_by_another_thread(web: Web, own_redis: EmbeddedRedis) -> None:
+    ask = web.begin(body(1))
+    with ThreadPoolExecutor(1) as other:
+        assert other.submit(ask).result() == (200, {"accepted": 1, "duplicates": 0})
+    assert journal.count(connect(own_redis.url)) == 1
+    assert web.begin(body(2))() == (200, {"accepted": 1, "duplicates": 0})
+    assert journal.count(connect(own_redis.url)) == 2
+
+
+def test_what_is_given_up_on_half_way_is_no_matter_of_the_others(
+    web: Web, own_redis: EmbeddedRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asks = [web.begin(body(number)) for number in (1, 2)]
+    store_each = journal.store_each
+
+    def ended(client: Redis, events: list[Event]) -> list[bool]:
+        monkeypatch.setattr(journal, "store_each", store_each)
+        raise SystemExit
+
+    monkeypatch.setattr(journal, "store_each", ended)
+    with pytest.raises(SystemExit):
+        asks[0]()
+    assert asks[1]() == (200, {"accepted": 1, "duplicates": 0})
+    assert journal.count(connect(own_redis.url)) == 1
 
 
 def test_what_nobody_asked_about_is_kept_with_the_next(web: Web, own_redis: EmbeddedRedis) -> None:
