@@ -131,7 +131,7 @@ SCENARIOS = {
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--quick", is_flag=True, help="Small: for tuning, not for quoting. Under 2 minutes.")
-@click.option("--threads", default=THREADS, show_default=True, help="Sender threads of a worker.")
+@click.option("--threads", default=THREADS, show_default=True, help="Senders of a worker.")
 @click.option("--output", type=click.Path(path_type=Path), help="The file of results (JSON).")
 @click.option("--write-readme", is_flag=True, help="Write the tables into the pages.")
 @click.option("--commit", help="Measure the connector of this commit, not the working tree's.")

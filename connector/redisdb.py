@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from functools import lru_cache
 from hashlib import sha1
 from typing import Any, TypeAlias
 from urllib.parse import parse_qs, urlsplit
@@ -25,6 +26,8 @@ from redis.exceptions import (
 )
 from redis.retry import Retry
 
+from connector.turns import Cooperative, aside
+
 PREFIX = "c:"
 """Every key of ours starts so; RQ's start with `rq:`."""
 
@@ -39,19 +42,35 @@ Redis: TypeAlias = Any
 replies get their type where they are read."""
 
 
-def connect(url: str, *, timeout: float = 5.0) -> Redis:
+def connect(url: str, *, timeout: float = 5.0, taking_turns: bool = False) -> Redis:
     """A client for `url` whose every command is bounded by `timeout` seconds and tried once.
+    `taking_turns`: those who take turns with its caller go on while it waits (`connector.turns`).
 
     redis-py itself would repeat a command up to ten times, which turns a short outage into an
     answer that is seconds late. RESP2 keeps the shape of replies the same on Redis 6.2 and 7.
     """
-    return redis.Redis.from_url(
+    client = redis.Redis.from_url(
         without_idle_switches(url),
         socket_timeout=timeout,
         socket_connect_timeout=timeout,
         retry=Retry(NoBackoff(), 0),
         protocol=2,
     )
+    if taking_turns:
+        pool = client.connection_pool
+        pool.connection_class = _taking_turns(pool.connection_class)
+    return client
+
+
+@lru_cache
+def _taking_turns(kind: type[Any]) -> type[Any]:
+    """The same kind of connection, with sockets that let others go on."""
+
+    class TakingTurns(kind):  # type: ignore[misc]
+        def _connect(self) -> Cooperative:
+            return Cooperative(aside(super()._connect))
+
+    return TakingTurns
 
 
 def without_idle_switches(url: str) -> str:

@@ -1,4 +1,5 @@
-"""The worker process: one dispatcher that owns Redis, N senders that only do HTTP.
+"""The worker process: one dispatcher that owns Redis, N senders that only do HTTP. All of them take
+turns in one thread: who waits for an answer lets another go on.
 
 A round of the dispatcher is the design's picture: finish + claim events, merge + lease records,
 lease what is due, hand the calls to the senders, release what they have done. Nothing sleeps for a
@@ -19,7 +20,6 @@ from __future__ import annotations
 import itertools
 import logging
 import os
-import queue
 import secrets
 import signal
 import socket
@@ -48,6 +48,7 @@ from connector.redisdb import PREFIX, Redis, connect
 from connector.replay import merge_events
 from connector.targets.http import Http
 from connector.telemetry import Telemetry
+from connector.turns import Bell, Queue, Turns
 
 log = logging.getLogger(__name__)
 
@@ -120,27 +121,30 @@ class Done:
 
 
 class Worker:
-    """One worker process. `threads` is the number of calls that it makes at the same time."""
+    """One worker process. `threads` is the number of calls that it makes at the same time: that of
+    its senders."""
 
     def __init__(self, config: Config, threads: int | None = None) -> None:
         most = max((target.concurrency for target in config.targets.values()), default=1)
         self.threads = threads or most
         self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
-        self.client: Redis = connect(config.redis_url)
+        self.client: Redis = connect(config.redis_url, taking_turns=True)
         self.reconciler: Reconciler = assemble.reconciler(config, self.client)
         self.telemetry = Telemetry("worker", config)
         self._config = config
         self._hand = Hand()
-        self._work: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
-        self._done: queue.SimpleQueue[Done] = queue.SimpleQueue()
+        self._turns = Turns()
+        self._work: Queue[Task | None] = Queue(self._turns)
+        self._http = Http(connections=self.threads)
+        self._done: list[Done] = []
         self._started: dict[int, float] = {}
         self._boarding: dict[tuple[str, str], Boarding] = {}
         self._tasks = itertools.count()
         self._probe_at = 0.0
         self._prepared = False
         self._backlog = self._more_due = False
-        self._urgent = threading.Event()
-        self._stopping = threading.Event()
+        self._told, self._urgent, self._stopped = (Bell(self._turns) for _ in range(3))
+        self._stopping = False
         self._ended = threading.Event()
 
     # --- the life of the process
@@ -149,20 +153,18 @@ class Worker:
         """Work until `stop`, or in a burst until nothing is left to do now."""
         maintenance = threading.Thread(target=self._maintain, name="maintenance", daemon=True)
         maintenance.start()
-        for _ in range(self.threads):
-            self._hire()
-        log.info("worker %s with %d threads is ready", self.name, self.threads)
-        self._dispatch(burst)
-        for _ in range(self.threads):
-            self._work.put(None)
-        self._ended.set()
-        maintenance.join(timeout=2.0)
+        try:
+            self._turns.run(lambda: self._direct(burst=burst))
+        finally:
+            self._ended.set()
+            maintenance.join(timeout=2.0)
 
     def stop(self, signum: int | None = None, frame: FrameType | None = None) -> None:
         """Take no more work and end as soon as what is in flight is done; twice: at once."""
-        if self._stopping.is_set() and signum is not None:
+        if self._stopping and signum is not None:
             os._exit(1)
-        self._stopping.set()
+        self._stopping = True
+        self._stopped.ring_from_outside()
 
     def catch_signals(self) -> None:
         """End in good order on SIGTERM and SIGINT. Main thread only."""
@@ -183,9 +185,17 @@ class Worker:
 
     # --- the dispatcher
 
+    def _direct(self, *, burst: bool) -> None:
+        for _ in range(self.threads):
+            self._hire()
+        log.info("worker %s with %d threads is ready", self.name, self.threads)
+        self._dispatch(burst)
+        for _ in range(self.threads):
+            self._work.put(None)
+
     def _dispatch(self, burst: bool) -> None:
         pause = 0.2
-        while not self._stopping.is_set():
+        while not self._stopping:
             try:
                 if not self._prepared:
                     self._prepare()
@@ -200,7 +210,7 @@ class Worker:
             except RedisError as error:
                 log.warning("Redis is away (%s); trying again in %.1f s", error, pause)
                 self._prepared = False
-                self._stopping.wait(pause)
+                self._stopped.wait(pause)
                 pause = min(pause * 2, 5.0)
         self._wind_up()
 
@@ -209,8 +219,8 @@ class Worker:
         spare = self._free() >= self.threads / 4 and not self._more_due
         apart = ROUND_SECONDS if spare else FULL_ROUND_SECONDS
         rest = began + apart - time.monotonic()
-        if rest > 0 and not self._backlog and self._urgent.wait(rest):
-            self._urgent.clear()
+        if rest > 0 and not self._backlog:
+            self._urgent.wait(rest)
 
     def _round(self) -> float | None:
         """One round. None when there is more to do at once, else when (monotonic) to look again."""
@@ -294,7 +304,7 @@ class Worker:
     def _start(self, leases: Sequence[Lease]) -> None:
         for work in self.reconciler.prepare(leases):
             if work.plan.action != "call":
-                self._hand.releases.append(self.reconciler.deliver(work, _NO_HTTP))
+                self._hand.releases.append(self.reconciler.deliver(work, self._http))
             elif batch := self.reconciler.rides(work):
                 name = work.lease.name
                 departs = time.monotonic() + batch.wait
@@ -337,18 +347,15 @@ class Worker:
                     probe = replace(probe, work=work)
             self._give(probe)
 
-    def _collect(self, timeout: float | None = None) -> None:
+    def _collect(self, timeout: float = 0.0) -> None:
         """Take over what the senders have done, waiting for the first at most `timeout`."""
-        try:
-            while True:
-                done = self._done.get(timeout=timeout) if timeout else self._done.get_nowait()
-                timeout = None
-                self._started.pop(done.number, None)
-                self._hand.releases.extend(done.releases)
-                if done.probed:
-                    self._hand.probed.append(done.probed)
-        except queue.Empty:
-            return
+        self._told.wait(0.0 if self._done else timeout)
+        for done in self._done:
+            self._started.pop(done.number, None)
+            self._hand.releases.extend(done.releases)
+            if done.probed:
+                self._hand.probed.append(done.probed)
+        self._done.clear()
 
     def _replace_hung(self) -> None:
         """A sender that is far beyond its call's deadline counts as lost: another takes its place,
@@ -360,7 +367,7 @@ class Worker:
             self._hire()
 
     def _hire(self) -> None:
-        threading.Thread(target=self._send, name="sender", daemon=True).start()
+        self._turns.start(self._send)
 
     def _wait(self, until: float) -> None:
         """Until something is done, received or due."""
@@ -387,8 +394,7 @@ class Worker:
         """Finish what is in flight, hand back the rest."""
         deadline = time.monotonic() + STOP_WITHIN
         hand = self._hand
-        while not self._work.empty():
-            task = self._work.get()
+        for task in self._work.take_back():
             if task is not None:
                 del self._started[task.number]
                 hand.releases.extend(map(untouched, _works(task.what)))
@@ -408,22 +414,22 @@ class Worker:
     # --- the senders
 
     def _send(self) -> None:
-        http = Http()
         while (task := self._work.get()) is not None:
-            done = self._sent(task, http)
-            self._done.put(done)
+            done = self._sent(task)
+            self._done.append(done)
+            self._told.ring()
             if any(release.hold or release.verdict in OF_THE_TARGET for release in done.releases):
-                self._urgent.set()  # the next call must know of it
+                self._urgent.ring()  # the next call must know of it
 
-    def _sent(self, task: Task, http: Http) -> Done:
+    def _sent(self, task: Task) -> Done:
         what = task.what
         try:
             if isinstance(what, Probe):
-                release, result = self.reconciler.probe(what, http)
+                release, result = self.reconciler.probe(what, self._http)
                 return Done(task.number, (release,) if release else (), result)
             if isinstance(what, Work):
-                return Done(task.number, (self.reconciler.deliver(what, http),))
-            return Done(task.number, tuple(self.reconciler.deliver_together(what, http)))
+                return Done(task.number, (self.reconciler.deliver(what, self._http),))
+            return Done(task.number, tuple(self.reconciler.deliver_together(what, self._http)))
         except Exception as error:  # one record's trouble must not end the thread
             log.exception("a delivery failed within the connector")
             why = f"internal error: {type(error).__name__}: {error}"
@@ -520,10 +526,6 @@ def _put_off(work: Work, why: str) -> Release:
 
 def _failed(why: str) -> Outcome:
     return Outcome("not_now", 0, reason=why)
-
-
-_NO_HTTP = Http()
-"""For works that make no call."""
 
 
 def judge_redis(client: Redis) -> None:

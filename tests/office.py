@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from apart import apart
 from click.testing import CliRunner, Result
 
 from connector import assemble, config, journal
@@ -104,7 +105,7 @@ class Office:
     def work(self) -> None:
         """A worker, until nothing is left to do."""
         assemble.ensure_in_force(self.config, self.client)
-        Worker(self.config, threads=4).run(burst=True)
+        apart(lambda: Worker(self.config, threads=4).run(burst=True))
 
     def replay(self) -> Replayed:
         """Every kept event, under the set in force."""

@@ -56,7 +56,7 @@ def region_named(function: str, region: Json) -> str:
     return code
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _e164(text: str, region: str) -> str | None:
     """The number's E.164 form, None when it is no valid number. Cached: parsing is slow."""
     import phonenumbers

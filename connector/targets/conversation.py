@@ -6,11 +6,11 @@ made, and what follows from their meaning, is for `strategies`; `line` makes the
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
+from connector import turns
 from connector.config.model import Call, ResourceConfig
 from connector.frozen import dataclass
 from connector.model import Delivery, Json, Meaning, Outcome
@@ -229,7 +229,7 @@ class Conversation:
 
     def wait(self, share: float) -> None:
         """Lets the CRM's index catch up: sleeps for a share of `search_lag`."""
-        time.sleep(share * self._config.search_lag)
+        turns.sleep(share * self._config.search_lag)
 
     def _make(self, outgoing: Outgoing, call: Call) -> Judgement:
         judgement = self._line.call(outgoing, self._case(outgoing.kind, call))

@@ -5,11 +5,8 @@ drip one byte a second); no redirect is followed; an answer is read up to `LIMIT
 cookie, netrc or other setting of the environment has a say: what a call goes through is its
 `Route`.
 
-`requests` bounds each read, not the call. So the sockets here carry the deadline of the call that
-their thread is making, and read and write for no longer than what is left of it (by a hundredth):
-no watchdog thread, no race for a socket that has already gone back to the pool. The same sockets
-note when the first byte of a request leaves; that decides whether a call without an answer may have
-reached the CRM.
+The deadline is that of its `sockets`, which also note when the first byte of a request leaves; that
+decides whether a call without an answer may have reached the CRM.
 
 `HTTPAdapter.send` with a request made by hand, without cookies and repeated URL parsing, costs
 half the CPU of `Session.request` (0.19 of 0.38 ms on loopback). Hence the small adapter below.
@@ -23,7 +20,6 @@ import json
 import re
 import socket
 import ssl
-import struct
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -40,10 +36,7 @@ from requests.exceptions import RequestException
 from urllib3.connection import HTTPConnection, HTTPSConnection, _ResponseOptions
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import (
-    ConnectTimeoutError,
     HTTPError,
-    NameResolutionError,
-    NewConnectionError,
     ProxyError,
 )
 from urllib3.util import parse_url
@@ -51,7 +44,7 @@ from urllib3.util import parse_url
 from connector import compact
 from connector.frozen import dataclass
 from connector.model import Json
-from connector.targets import heads
+from connector.targets import heads, sockets
 from connector.targets.proxies import proxy_headers
 
 if TYPE_CHECKING:
@@ -167,15 +160,15 @@ class Http:
     def send(self, request: Request, timeout: float) -> Result:
         """Makes one call within `timeout` seconds."""
         begun = time.monotonic()
-        _call.begin(timeout, with_body=bool(request.body))
+        call = sockets.begin(timeout, with_body=bool(request.body))
         try:
             raw = self._adapter.send(_prepare(request), stream=True, timeout=timeout).raw
             content = _read(raw)
         except (RequestException, HTTPError, OSError) as error:
-            return _failure(error, timeout, time.monotonic() - begun)
+            return _failure(error, call.sent, timeout, time.monotonic() - begun)
         except ValueError as error:
-            kind: FailureKind = "reset" if _call.sent else "unwritable"
-            return Failure(kind, _call.sent, f"{kind}: {error}", time.monotonic() - begun)
+            kind: FailureKind = "reset" if call.sent else "unwritable"
+            return Failure(kind, call.sent, f"{kind}: {error}", time.monotonic() - begun)
         if raw.status == 407 and request.route.proxy:
             text = f"proxy refused: 407 {raw.reason or ''}".rstrip()
             return Failure("proxy refused", False, text, time.monotonic() - begun)
@@ -186,157 +179,13 @@ class Http:
         self._adapter.close()
 
 
-# --- sockets that keep to the deadline of the call their thread makes
-
-
-class _Call(threading.local):
-    """The call that this thread makes: until when (monotonic seconds), whether it has left, and
-    its head while that waits for the body."""
-
-    until = 0.0
-    sent = False
-    body_follows = False
-    head = b""
-
-    def begin(self, timeout: float, *, with_body: bool) -> None:
-        self.until = time.monotonic() + timeout
-        self.sent, self.body_follows, self.head = False, with_body, b""
-
-    def left(self) -> float:
-        """Seconds left; raises TimeoutError when there are none."""
-        left = self.until - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("the call took too long")
-        return left
-
-
-_call = _Call()
-
-_NEARLY = 0.01
-"""The part of what is left by which a call may end too late."""
-
-
-class _PlainSocket(socket.socket):
-    """Once connected it blocks, and the kernel ends what takes too long. A timeout of Python's own
-    costs two system calls more for each read and write, at each of which a thread lets go of the
-    interpreter and waits for it again."""
-
-    _seconds = 0.0  # what the kernel was told last; 0: it is not connected yet
-
-    def settimeout(self, value: float | None) -> None:
-        """Of no effect once it is connected: urllib3 sets one for each call."""
-        if not self._seconds:
-            super().settimeout(value)
-
-    def recv(self, *args: Any, **kwargs: Any) -> bytes:
-        self._keep_to_deadline()
-        try:
-            return super().recv(*args, **kwargs)
-        except BlockingIOError:
-            raise TimeoutError("timed out") from None
-
-    def recv_into(self, *args: Any, **kwargs: Any) -> int:
-        self._keep_to_deadline()
-        try:
-            return super().recv_into(*args, **kwargs)
-        except BlockingIOError:
-            raise TimeoutError("timed out") from None
-
-    def sendall(self, data: Any, flags: int = 0) -> None:
-        rest = memoryview(data)
-        while rest:
-            self._keep_to_deadline()
-            _call.sent = True
-            try:
-                rest = rest[super().send(rest, flags) :]
-            except BlockingIOError:
-                raise TimeoutError("timed out") from None
-
-    def hand_over(self) -> None:
-        """To TLS, whose sockets know timeouts of Python's only."""
-        self._seconds = 0.0
-        self.settimeout(_call.left())
-
-    def _keep_to_deadline(self) -> None:
-        """Tell the kernel how much time is left, unless it nearly knows."""
-        left = _call.left()
-        if abs(left - self._seconds) <= _NEARLY * left:
-            return
-        if not self._seconds:
-            self.setblocking(True)
-        self._seconds = left
-        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
-            whole, part = divmod(left, 1)
-            self.setsockopt(
-                socket.SOL_SOCKET, option, struct.pack("ll", int(whole), int(part * 1e6) or 1)
-            )
-
-
-class _TlsSocket(ssl.SSLSocket):
-    """Knows no timeouts but Python's own."""
-
-    def recv(self, *args: Any, **kwargs: Any) -> bytes:
-        self._keep_to_deadline()
-        return super().recv(*args, **kwargs)
-
-    def recv_into(self, *args: Any, **kwargs: Any) -> int:
-        self._keep_to_deadline()
-        return super().recv_into(*args, **kwargs)
-
-    def send(self, *args: Any, **kwargs: Any) -> int:  # what SSLSocket.sendall calls in a loop
-        self._keep_to_deadline()
-        _call.sent = True
-        try:
-            return super().send(*args, **kwargs)
-        except OSError:
-            self._hear_alert()
-            raise
-
-    def _keep_to_deadline(self) -> None:
-        left = _call.left()
-        if abs(left - (self.gettimeout() or 0.0)) > _NEARLY * left:
-            self.settimeout(left)
-
-    def _hear_alert(self) -> None:
-        """Why the far side has closed, should it have said so: raises what it said."""
-        try:
-            super().recv(1)
-        except ssl.SSLError as error:
-            if "ALERT" in (error.reason or ""):
-                raise
-        except OSError:
-            return
-
-
-def _connect(connection: HTTPConnection) -> socket.socket:
-    """A connected socket within the deadline, however many addresses the name has."""
-    host = connection.host.strip("[]")
-    try:
-        places = socket.getaddrinfo(host, connection.port, type=socket.SOCK_STREAM)
-    except (socket.gaierror, UnicodeError) as error:
-        raise NameResolutionError(host, connection, socket.gaierror(str(error))) from error
-    refusal: OSError = OSError("the name has no address")
-    for family, kind, protocol, _, address in places:
-        sock = _PlainSocket(family, kind, protocol)
-        try:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.settimeout(_call.left())
-            sock.connect(address)
-            sock.settimeout(_call.left())  # what a TLS handshake may take
-        except OSError as error:
-            sock.close()
-            refusal = error
-        else:
-            return sock
-    if isinstance(refusal, TimeoutError):
-        raise ConnectTimeoutError(connection, "the connection timed out") from refusal
-    raise NewConnectionError(connection, str(refusal)) from refusal
+# --- connections
 
 
 class _Connection(HTTPConnection):
     """Plain heads go their short way (`heads`), all others that of urllib3."""
 
-    _new_conn = _connect
+    _new_conn = sockets.connect
     _host = ""
 
     def request(  # type: ignore[override]
@@ -408,23 +257,23 @@ class _Connection(HTTPConnection):
 
     def send(self, data: Any) -> None:
         """Head and body in one write: a server woken by the head alone costs both sides."""
-        if _call.body_follows:
-            _call.body_follows, _call.head = False, data
+        call = sockets.under_way()
+        if call.body_follows:
+            call.body_follows, call.head = False, data
             return
-        super().send(_call.head + data)
-        _call.head = b""
+        super().send(call.head + data)
+        call.head = b""
 
 
 class _TlsConnection(HTTPSConnection, _Connection):
     def _tunnel(self) -> None:
         """What is said to the proxy is no part of the call."""
-        follows, _call.body_follows = _call.body_follows, False
+        call = sockets.under_way()
+        follows, call.body_follows = call.body_follows, False
         try:
             super()._tunnel()
-            if isinstance(self.sock, _PlainSocket):
-                self.sock.hand_over()
         finally:
-            _call.body_follows, _call.sent = follows, False
+            call.body_follows, call.sent = follows, False
 
 
 class _Pool(HTTPConnectionPool):
@@ -522,7 +371,7 @@ def tls_context(route: Route) -> ssl.SSLContext:
     if not route.verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    context.sslsocket_class = _TlsSocket
+    context.sslsocket_class = sockets.TlsSocket
     return context
 
 
@@ -603,12 +452,12 @@ TLS 1.3 they come after the request has left; it was not looked at then."""
 _PROXY_REFUSAL = re.compile("Tunnel connection failed: (403|407)")
 
 
-def _failure(error: Exception, timeout: float, seconds: float) -> Failure:
+def _failure(error: Exception, sent: bool, timeout: float, seconds: float) -> Failure:
     """Which failure it was, told by the first known exception in the chain of causes."""
     chain = list(_chain(error))
     kind = next((kind for link in chain for known, kind in _KINDS if isinstance(link, known)), None)
-    kind = kind or ("reset" if _call.sent else "refused")
-    text, sent = f"{kind}: {chain[-1]}", _call.sent
+    kind = kind or ("reset" if sent else "refused")
+    text = f"{kind}: {chain[-1]}"
     if kind == "timed out":
         text = f"timed out after {timeout:g} s"
     for link in chain:

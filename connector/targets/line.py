@@ -24,6 +24,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from connector import turns
 from connector.config.model import Call, TargetConfig
 from connector.frozen import dataclass
 from connector.model import CallLog
@@ -260,6 +261,7 @@ def _last(state: RetryCallState) -> Judgement:
 def _blips(seconds: float) -> Retrying:
     """Tries until a blip is over, or until so many seconds would be."""
     return Retrying(
+        sleep=turns.sleep,
         stop=stop_after_attempt(TRIES) | stop_before_delay(seconds),
         wait=_wait,
         retry=_again,

@@ -25,6 +25,7 @@ from typing import Any, Protocol, TypeGuard
 from urllib.parse import unquote
 from uuid import uuid4
 
+from connector import turns
 from connector.config.model import (
     Call,
     ClientCredentials,
@@ -166,7 +167,7 @@ class Fetched:
                 return token
             if time.monotonic() >= late:
                 break  # it died over it, or its store is another one now
-            time.sleep(_POLL)
+            turns.sleep(_POLL)
         try:
             token = self._store.get(self._key)
             return token if _fresh(token) else self._fetched(send, token)

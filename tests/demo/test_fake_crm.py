@@ -138,7 +138,7 @@ def test_calls_on_one_record_at_the_same_time_are_overlaps(fake_crm: Fake) -> No
 def test_away_refuses_connections_for_a_while(fake_crm: Fake) -> None:
     with requests.Session() as http:
         http.put(f"{fake_crm.url}/people/1", json={}, timeout=5)
-        fake_crm.behave("away", seconds=0.3)
+        fake_crm.behave("away", seconds=2.0)
         with pytest.raises(requests.exceptions.ConnectionError):
             http.put(f"{fake_crm.url}/people/2", json={}, timeout=5)
 

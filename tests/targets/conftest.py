@@ -21,11 +21,13 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+from apart import apart
 
 from connector.config import load
 from connector.model import Delivery, Name, Outcome
-from connector.targets.http import Http
+from connector.targets.http import Http, Request, Result
 from connector.targets.target import Target
+from connector.turns import Turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,10 +318,24 @@ def configure(crm: Crm, tmp_path: Path) -> Iterator[Configure]:
         http.close()
 
 
-@pytest.fixture
-def http() -> Iterator[Http]:
+class InTurns(Http):
+    """Calls as the senders of a worker make them."""
+
+    def send(self, request: Request, timeout: float) -> Result:
+        """One call by one who takes turns."""
+        found: list[Result] = []
+
+        def call() -> None:
+            found.append(super(InTurns, self).send(request, timeout))
+
+        apart(lambda: Turns().run(call))
+        return found[0]
+
+
+@pytest.fixture(params=[Http, InTurns], ids=["in a thread", "in turns"])
+def http(request: pytest.FixtureRequest) -> Iterator[Http]:
     """Connections that are closed at the end of the test."""
-    made = Http()
+    made: Http = request.param()
     yield made
     made.close()
 

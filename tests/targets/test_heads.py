@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import HTTPError
 
-from connector.targets import heads
-from connector.targets.http import LIMIT, _call, _Connection, _PlainSocket, _read
+from connector.targets import heads, sockets
+from connector.targets.http import LIMIT, _Connection, _read
 
 PLAIN = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 4\r\n\r\n"
 HEADS = {
@@ -81,9 +81,9 @@ def heard(
     """What becomes of an answer, by either kind of connection."""
     ours, theirs = socket.socketpair()
     with theirs:
-        _call.begin(10, with_body=False)
+        sockets.begin(10, with_body=False)
         connection = kind("crm.example")
-        connection.sock = _PlainSocket(fileno=ours.detach())
+        connection.sock = sockets.PlainSocket(fileno=ours.detach())
         connection.request(method, "/", **AS_REQUESTS_DOES)
         theirs.sendall(head + body)
         theirs.shutdown(socket.SHUT_WR)
@@ -127,9 +127,9 @@ def test_plain_answers_and_they_alone_are_taken_apart(
 def test_an_answer_in_pieces_is_read_all_the_same(end: int) -> None:
     ours, theirs = socket.socketpair()
     with theirs:
-        _call.begin(10, with_body=False)
+        sockets.begin(10, with_body=False)
         connection = _Connection("crm.example")
-        connection.sock = _PlainSocket(fileno=ours.detach())
+        connection.sock = sockets.PlainSocket(fileno=ours.detach())
         recv = connection.sock.recv
 
         def slowly(size: int) -> bytes:
@@ -181,9 +181,9 @@ def said(
     """What goes over the wire, or what kind of error is raised."""
     ours, theirs = socket.socketpair()
     with theirs:
-        _call.begin(10, with_body=bool(body))
+        sockets.begin(10, with_body=bool(body))
         connection = kind(host, port)
-        connection.sock = _PlainSocket(fileno=ours.detach())
+        connection.sock = sockets.PlainSocket(fileno=ours.detach())
         chunked = not (body is None or "Content-Length" in headers)  # as requests says it
         try:
             connection.request(method, path, body, headers, chunked=chunked)

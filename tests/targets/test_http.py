@@ -9,7 +9,8 @@ import threading
 import pytest
 from system import IN_VAIN
 
-from connector.targets.http import LIMIT, Answer, Failure, Request, _call, _PlainSocket
+from connector.targets import sockets
+from connector.targets.http import LIMIT, Answer, Failure, Request
 
 
 def get(url: str, **headers: str) -> Request:
@@ -146,11 +147,11 @@ def test_server_that_takes_the_body_slowly_ends_at_the_deadline(http, stopwatch)
 
 def test_what_comes_after_the_deadline_was_not_sent():
     ours, theirs = socket.socketpair()
-    with _PlainSocket(fileno=ours.detach()) as sock, theirs:
-        _call.begin(0.0, with_body=False)
+    with sockets.PlainSocket(fileno=ours.detach()) as sock, theirs:
+        call = sockets.begin(0.0, with_body=False)
         with pytest.raises(TimeoutError):
             sock.sendall(b"PUT / HTTP/1.1")
-    assert not _call.sent
+    assert not call.sent
 
 
 def test_each_call_has_its_own_deadline_over_the_same_connection(crm, http, stopwatch):
