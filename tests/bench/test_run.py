@@ -11,6 +11,7 @@ from bench import outage, preload, throughput
 from bench.events import Events
 from bench.redis_use import bytes_by, counted
 from bench.systems import Connector, Plain
+from connector.records.layout import Parts, put_together, take_apart
 
 
 def test_both_systems_deliver_everything_and_are_measured() -> None:
@@ -50,11 +51,12 @@ def test_preloaded_events_wait_as_if_they_had_been_received(client: redis.Redis)
 
 
 def test_copies_of_a_record_stand_beside_it(client: redis.Redis) -> None:
-    for half in "md":
-        client.set(f"c:{half}:crm:tickets:7", f"00000001{half}")
+    original = Parts(3, 2, b"m", b"d", b"1,")
+    client.set("c:r:crm:tickets:7", put_together(original))
     preload.know(client, "7", 1_000, 1_100)
-    assert client.get("c:m:crm:tickets:2099") == b"00000001m"
-    assert client.dbsize() == 2 + 3 * 1_100
+    copy = take_apart(client.get("c:r:crm:tickets:2099"))
+    assert copy == original._replace(serials=b"2099,")
+    assert client.dbsize() == 1 + 1_100
 
 
 def test_round_trips_are_counted_and_not_what_a_script_calls(client: redis.Redis) -> None:
