@@ -503,6 +503,28 @@ return 1
 )
 
 
+def refuse_older(client: Redis, targets: Iterable[str]) -> None:
+    """Refuse a Redis whose records an earlier version wrote, in keys of another name: here they
+    would count as never heard of, and be created once more. Looks only at those that were sent
+    last and at those that have waited longest, for there may be millions.
+
+    Raises RedisUnfit.
+    """
+    seen = [json.loads(line)[0] for line in calls(client, limit=_LOOKED_AT)]
+    for target in map(_part, targets):
+        members = client.zrange(f"{PREFIX}dirty:{target}", 0, _LOOKED_AT - 1)
+        seen += [f"{target}:{member.decode()}" for member in members]
+    if seen and client.exists(*(f"{PREFIX}m:{key}" for key in seen)):
+        raise RedisUnfit(
+            "this Redis holds records as an earlier version wrote them (c:m:*), which this one"
+            " cannot read: let that version deliver what waits, then give this one an empty Redis"
+        )
+
+
+_LOOKED_AT = 20
+"""Records that tell by which version all were written."""
+
+
 def read(client: Redis, names: Sequence[Name]) -> list[State]:
     """The records as they stand, in the order asked for; one that is not known is empty."""
     if not names:

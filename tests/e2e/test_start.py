@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis
 import requests
 from system import System, ticket, wait_for
 
@@ -66,6 +67,13 @@ def test_config_check_says_what_cannot_be_reached(cold: System) -> None:
     assert fine.returncode == 0, fine.stderr
     (warning,) = fine.stderr.splitlines()
     assert "are replaced as a whole, without `read:`" in warning
+    client = redis.Redis.from_url(cold.redis.url)
+    client.set("c:m:crm:tickets:1", "00000001[[],{},-1]")
+    client.zadd("c:dirty:crm", {"tickets:1": 1})
+    old = connector(cold, "config", "check")
+    assert old.returncode == 1
+    assert "as an earlier version wrote them" in old.stderr
+    client.flushdb()
     cold.kill9("crm")
     away = cold.cli("config", "check", check=1)
     assert any("crm" in error["message"] for error in away["errors"])
