@@ -517,7 +517,8 @@ def refuse_older(client: Redis, targets: Iterable[str]) -> None:
     if seen and client.exists(*(f"{PREFIX}m:{key}" for key in seen)):
         raise RedisUnfit(
             "this Redis holds records as an earlier version wrote them (c:m:*), which this one"
-            " cannot read: let that version deliver what waits, then give this one an empty Redis"
+            " cannot read: let that version deliver what waits, remove them, and replay the kept"
+            " events (docs/upgrading.md)"
         )
 
 

@@ -13,6 +13,8 @@ import redis
 import requests
 from system import System, ticket, wait_for
 
+from connector.records.layout import Parts, put_together
+
 T0 = 1_700_000_000_000
 
 
@@ -77,6 +79,24 @@ def test_config_check_says_what_cannot_be_reached(cold: System) -> None:
     cold.kill9("crm")
     away = cold.cli("config", "check", check=1)
     assert any("crm" in error["message"] for error in away["errors"])
+
+
+def test_a_redis_that_cannot_be_worked_on_is_one_clear_line(cold: System) -> None:
+    cold.redis.start()
+    client = redis.Redis.from_url(cold.redis.url)
+    torn = Parts(1, 0, b"j" + b"shapeless" + b"[]", b"")
+    client.set("c:r:crm:tickets:1", put_together(torn))
+    client.config_set("maxmemory", "100mb")
+    client.config_set("maxmemory-policy", "allkeys-lru")
+    told = {
+        ("worker", "--burst"): "this Redis drops keys when it is full",
+        ("record", "tickets", "1"): "the names of the fields of tickets 1 in crm are gone",
+    }
+    for arguments, why in told.items():
+        done = connector(cold, *arguments)
+        assert done.returncode == 2
+        assert why in done.stderr
+        assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("verb", ["web", "worker", "events", "status"])
