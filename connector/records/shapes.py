@@ -13,9 +13,9 @@ Invariants:
 What it costs: a shape takes some 300 bytes for fifteen fields, and is never dropped, for a record
 may refer to it. There is one for each set of fields that a record ever had with the rules that
 wrote them, so their number grows with the kinds of events and the published mapping sets, not with
-the records. Events that tell few fields each make at most one for each sum of such events. If every
-record had shapes of its own, each would take about what it takes with its names written out, and
-a hundred bytes.
+the records: a set that is put into force adds some kilobytes. Events that tell few fields each make
+one for each sum of such events that a record really is. If every record had shapes of its own, each
+would take about what it takes with its names written out, and a hundred bytes.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ KEY_BYTES = 8
 
 SHAPES = f"{PREFIX}shapes"
 
-REMEMBERED = 4096
+REMEMBERED = 1024
 """Shapes that a process remembers; when there are more it reads them anew."""
 
 KEEP_SHAPES = """

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from bench import outage, preload, throughput
+from bench import outage, preload, sizes, throughput
 from bench.events import Events
 from bench.redis_use import bytes_by, counted
 from bench.systems import Connector, Plain
@@ -34,6 +34,12 @@ def test_what_the_plain_receiver_loses_in_an_outage_is_counted() -> None:
     assert plain["lost"] > 0
     assert connector["lost"] == 0
     assert connector["acknowledged"] == plain["acknowledged"] > 0
+
+
+def test_a_record_takes_no_more_of_redis_than_is_allowed_beyond_its_values() -> None:
+    measured = sizes.measure(1_000, 8, lambda _: None)
+    assert measured["record_beyond_values"] <= sizes.RECORD_GOAL
+    assert {"m", "d", "from"}.isdisjoint(measured["by_key"])
 
 
 @pytest.fixture
@@ -75,6 +81,6 @@ def test_bytes_are_summed_by_group_over_all_pages(client: redis.Redis) -> None:
         pipe.set(f"a:{number:04}", b"x" * 100)
     pipe.zadd("b", {f"{number:032}": number for number in range(1_000)})
     pipe.execute()
-    sizes = bytes_by(client, lambda key: key[0])
-    assert 1_500 * 100 < sizes["a"] < 1_500 * 300
-    assert sizes["b"] > 32_000
+    by_group = bytes_by(client, lambda key: key[0])
+    assert 1_500 * 100 < by_group["a"] < 1_500 * 300
+    assert by_group["b"] > 32_000
