@@ -125,28 +125,12 @@ def _note_unusual(
 
 def unpack_merged(half: bytes, known: Mapping[bytes, Shape]) -> Merged:
     """The inverse of `pack_merged`. Raises ShapeMissing."""
-    key = shape_key(half)
-    if key is None:
-        table, _, *unusual = compact.read(half)
-        stamps = [Stamp(bool(final), v, event, number, n) for v, event, n, number, final in table]
-        return _whole({}, stamps, unusual[0] if unusual else {})
-    shape = shapes.of(known, key)
-    body = half[_BODY:]
-    table, values, *more = compact.read(
-        zlib.decompress(body, _WINDOW) if half[:1] == b"z" else body
-    )
+    kind, key = half[:1], shape_key(half)
+    text = half if key is None else half[_BODY:]
+    table, values, *more = compact.read(zlib.decompress(text, _WINDOW) if kind == b"z" else text)
     stamps = [Stamp(bool(final), v, event, number, n) for v, event, n, number, final in table]
-    if not more:
-        first = stamps[0]
-        cells = [
-            Cell(value, first, rule, _USUAL, _NO_ELEMENTS)
-            for value, rule in zip(values, shape.rules, strict=True)
-        ]
-        return Merged(dict(zip(shape.names, cells, strict=True)))
-    return _whole(_unusual_cells(shape, values, stamps, more[0]), stamps, more[0])
-
-
-def _whole(fields: Mapping[str, Cell], stamps: list[Stamp], unusual: Json) -> Merged:
+    unusual = more[0] if more else {}
+    fields = _cells(shapes.of(known, key), values, stamps, unusual) if key else {}
     deleted, floor = unusual.get("d"), unusual.get("f")
     return Merged(
         fields,
@@ -155,9 +139,7 @@ def _whole(fields: Mapping[str, Cell], stamps: list[Stamp], unusual: Json) -> Me
     )
 
 
-def _unusual_cells(
-    shape: Shape, values: list[Json], stamps: list[Stamp], unusual: Json
-) -> dict[str, Cell]:
+def _cells(shape: Shape, values: list[Json], stamps: list[Stamp], unusual: Json) -> dict[str, Cell]:
     for at in unusual.get("r", ()):
         values[at] = Ref(*values[at])
     indexes = unusual.get("s") or [0] * len(values)
