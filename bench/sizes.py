@@ -21,7 +21,8 @@ from bench.redis_use import bytes_by
 from bench.systems import Connector
 from bench.tables import Table
 from connector.model import Ref
-from connector.records.state import canonical, unpack_merged
+from connector.records import store
+from connector.records.state import canonical
 
 Json: TypeAlias = Any
 
@@ -33,7 +34,10 @@ _DICTIONARY = 8192
 """Bytes of a dictionary for compression; a longer one costs more time than it saves space."""
 
 _EVENT_KEYS = frozenset({"i", "e", "events", "queued", "serial"})
-_RECORD_KEYS = frozenset({"m", "d", "from", "refs", "dirty", "lease", "leased", "doubt"})
+_RECORD_KEYS = frozenset(
+    {"r", "from", "shapes", "refs", "gone", "dirty", "lease", "leased", "doubt"}
+    | {"m", "d"}  # of older connectors (`--commit`)
+)
 
 
 def measure(count: int, threads: int, say: Callable[[str], None]) -> Json:
@@ -76,20 +80,23 @@ def measure(count: int, threads: int, say: Callable[[str], None]) -> Json:
 
 
 def _part(key: str) -> str:
-    """`c:m:crm:tickets:1` → `m`; what is not ours keeps its two first words."""
+    """`c:r:crm:tickets:1` → `r`; what is not ours keeps its two first words."""
     words = key.split(":")
     return words[1] if words[0] == "c" else ":".join(words[:2])
 
 
 def _field_values(client: Any) -> int:
     """Bytes of the JSON of all values of all fields of all records."""
-    total = 0
-    for key in client.scan_iter(match="c:m:*", count=1000):
+    total = cursor = 0
+    while True:
+        cursor, states = store.scan(client, cursor, 1000)
+        values = [cell.value for state in states for cell in state.merged.fields.values()]
         total += sum(
-            len(canonical(astuple(v) if isinstance(v, Ref) else v).encode())
-            for v in (cell.value for cell in unpack_merged(client.get(key)[8:]).fields.values())
+            len(canonical(astuple(value) if isinstance(value, Ref) else value).encode())
+            for value in values
         )
-    return total
+        if cursor == 0:
+            return total
 
 
 # --- compression

@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -24,6 +25,12 @@ class _Verbs(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         return super().get_command(ctx, cmd_name) or _others().get_command(ctx, cmd_name)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except RedisUnfit as error:
+            fail(str(error))
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted({*super().list_commands(ctx), *_others().list_commands(ctx)})
@@ -84,5 +91,3 @@ def worker(threads: int | None, burst: bool) -> None:
 
         print_problems(error.problems, "red", "error")
         sys.exit(COULD_NOT_RUN)
-    except RedisUnfit as error:
-        fail(str(error))

@@ -72,7 +72,8 @@ class ConfigInvalid(Invalid):
 
 
 class RedisUnfit(ConnectorError):
-    """A Redis that would lose what it is given: the integrator."""
+    """A Redis that would lose what it is given, has lost some of it, or holds what this version
+    cannot read: the integrator."""
 
 
 class MappingInvalid(Invalid):

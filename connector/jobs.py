@@ -25,7 +25,8 @@ _thread = local()
 def event(source: str, event_id: str) -> str:
     """Bring one event the whole way; says what became of it.
 
-    Raises what Redis raises: RQ then counts the job as failed, and the sweep enqueues it again.
+    Raises what Redis raises, and RedisUnfit for one that cannot be worked on: RQ then counts the
+    job as failed, and the sweep enqueues it again.
     """
     reconciler = _reconciler()
     entry = journal.find(reconciler.client, source, event_id)
@@ -59,4 +60,6 @@ def _http() -> Http:
 @lru_cache(maxsize=1)
 def _reconciler() -> Reconciler:
     loaded = config.load()
-    return assemble.reconciler(loaded, connect(loaded.redis_url))
+    client = connect(loaded.redis_url)
+    store.refuse_older(client, loaded.targets)
+    return assemble.reconciler(loaded, client)

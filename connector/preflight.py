@@ -18,6 +18,7 @@ from connector.errors import ConfigInvalid, RedisUnfit
 from connector.fit import fit_of
 from connector.mapping.load import judge
 from connector.model import Outcome, Problem
+from connector.records import store
 from connector.redisdb import connect, unchecked
 from connector.targets.http import Http
 from connector.targets.target import Target
@@ -71,6 +72,7 @@ def _check_redis(config: Config, report: Report) -> None:
     try:
         version = client.info("server")["redis_version"]
         judge_redis(client)
+        store.refuse_older(client, config.targets)
         lasting = client.info("persistence").get("aof_enabled")
     except RedisError as error:
         what = f"Redis cannot be reached: {error}"

@@ -270,19 +270,10 @@ def _by_link(client: Redis, text: str, cursor: int) -> Records:
     """Walks over all records, for no index leads from the CRM's id to ours."""
     walk = _Walk(cursor)
     deadline = time.monotonic() + SECONDS
-    mark = text.encode()
     while True:
-        walk.cursor, keys = client.scan(walk.cursor, match=f"{PREFIX}d:*", count=2000)
-        blobs = client.mget(keys) if keys else []
-        names = [
-            store.name_of(key.decode()[len(PREFIX) + 2 :])
-            for key, blob in zip(keys, blobs, strict=True)
-            if blob and mark in blob
-        ]
-        walk.looked += len(keys)
-        walk.found += [
-            state for state in store.read(client, names) if str(state.delivered.link) == text
-        ]
+        walk.cursor, looked, states = store.scan_links(client, walk.cursor, text, 2000)
+        walk.looked += looked
+        walk.found += states
         if walk.cursor == 0 or len(walk.found) >= SHOWN or time.monotonic() > deadline:
             break
     return Records(tuple(walk.found), walk.cursor, walk.looked)

@@ -1,4 +1,4 @@
-"""What is kept of one record, and how it is written down.
+"""What is kept of one record.
 
 A record has two halves with one writer each, so that neither has to lock the other:
 
@@ -6,24 +6,20 @@ A record has two halves with one writer each, so that neither has to lock the ot
   one that was read. Fields hold the newest value each, with the stamp that won.
 - `Delivered`, what the CRM was told: written only by the holder of the record's lease.
 
-Written down, a half is eight hex digits of generation and then compact JSON (for `Delivered` the
-generation is the merged one that the CRM is up to date with). Stamps stand once in a table and
-fields refer to them by index, for most fields of a record come from the same few events. What the
-sources say is compressed where that makes it shorter.
+How they are written down stands in `connector.records.packed`.
 """
 
 from __future__ import annotations
 
-import zlib
 from binascii import b2a_base64
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import field
 from functools import lru_cache
 from hashlib import sha256
 
 from connector import compact
 from connector.frozen import dataclass
-from connector.model import Delta, Json, Micros, Ref, Value, Write
+from connector.model import Delta, Json, Micros, Value, Write
 
 EVENT_DIGITS = 20
 """How much of an event's id a stamp keeps: enough to break ties as the whole id would."""
@@ -193,152 +189,3 @@ _SHORT = 40
 """Letters of the words that come again and again: states, priorities, names of people at work."""
 
 _known = lru_cache(maxsize=8192)(_digest)
-
-
-# --- Merged ⇄ bytes
-
-_WORTH_IT = 200
-"""Bytes below which nothing is compressed."""
-
-_REF = 1
-_USUAL: list[Json] = [0, [], "always"]
-"""Form, elements and policy of most fields: left out at the end of a packed field."""
-
-
-def pack_merged(merged: Merged) -> bytes:
-    """Compact JSON, or zlib of it: [stamps, fields, deleted, floor]; a field is [stamp, rule,
-    value, form, elements, policy] without the usual ones at its end. There is mostly no floor."""
-    table: dict[Stamp, int] = {}
-    seen: dict[int, int] = {id(None): -1}  # mostly one object stands in all the fields
-
-    def index(stamp: Stamp | None) -> int:
-        at = seen.get(id(stamp))
-        if at is None and stamp is not None:
-            at = seen[id(stamp)] = table.setdefault(stamp, len(table))
-        return -1 if at is None else at
-
-    fields = {name: _pack_cell(cell, index) for name, cell in merged.fields.items()}
-    ends = [index(merged.deleted), *([index(merged.floor)] if merged.floor else [])]
-    stamps = [[s.version, s.event, s.serial, s.set, int(s.final)] for s in table]
-    packed = compact.write([stamps, fields, *ends]).encode()
-    return packed if len(packed) < _WORTH_IT else min(packed, zlib.compress(packed, 1), key=len)
-
-
-def _pack_cell(cell: Cell, index: Callable[[Stamp | None], int]) -> list[Json]:
-    value, form, elements = cell.value, 0, []
-    if cell.write == "always" and not cell.elements and not isinstance(value, Ref):
-        return [index(cell.stamp), cell.rule, value]
-    if isinstance(value, Ref):
-        value, form = [value.resource, value.id, value.missing], _REF
-    elif cell.elements:
-        elements = [[e.value, int(e.present), index(e.stamp)] for e in cell.elements.values()]
-    packed = [index(cell.stamp), cell.rule, value, form, elements, cell.write]
-    while len(packed) > 3 and packed[-1] == _USUAL[len(packed) - 4]:
-        packed.pop()
-    return packed
-
-
-def unpack_merged(data: bytes) -> Merged:
-    """The inverse of `pack_merged`."""
-    table, fields, deleted, *floor = compact.read(
-        data if data[:1] == b"[" else zlib.decompress(data)
-    )
-    stamps = [Stamp(bool(final), v, event, number, n) for v, event, n, number, final in table]
-
-    def stamp(index: int) -> Stamp | None:
-        return None if index < 0 else stamps[index]
-
-    def cell(packed: list[Json]) -> Cell:
-        at, rule, value, form, elements, write = packed + _USUAL[len(packed) - 3 :]
-        if form == _REF:
-            value = Ref(*value)
-        return Cell(
-            value,
-            stamp(at),
-            rule,
-            write,
-            {canonical(v): Element(v, bool(p), stamps[i]) for v, p, i in elements},
-        )
-
-    cells = {name: cell(packed) for name, packed in fields.items()}
-    return Merged(cells, stamp(deleted), stamp(floor[0]) if floor else None)
-
-
-# --- Delivered ⇄ bytes
-
-_DELIVERED_KEYS = {
-    "digests": "f",
-    "exists": "e",
-    "gone": "g",
-    "link": "l",
-    "calls": "n",
-    "attempts": "a",
-    "why": "w",
-    "since": "s",
-    "at": "t",
-    "warnings": "o",
-    "doubt": "d",
-    "intended": "i",
-    "baseline": "b",
-    "unheard": "u",
-}
-_NOTHING = {name: getattr(Delivered(), name) for name in _DELIVERED_KEYS}
-
-
-def pack_delivered(delivered: Delivered) -> bytes:
-    """Compact JSON of what differs from a record that was never delivered."""
-    packed: dict[str, Json] = {
-        key: value
-        for name, key in _DELIVERED_KEYS.items()
-        if (value := getattr(delivered, name)) != _NOTHING[name]
-    }
-    if delivered.digests:
-        packed |= _pack_times(delivered)
-    if delivered.dead:
-        dead = delivered.dead
-        packed["x"] = [dead.reason, dead.status, dead.answer, dead.since, dead.attempts]
-    return compact.write(packed).encode()
-
-
-def _pack_times(delivered: Delivered) -> dict[str, Json]:
-    """Digests with a letter behind each that did not go out with the last delivery: which of the
-    earlier times (milliseconds) it was, `-` for none of them. A few bytes for most records."""
-    last = delivered.at // 1000
-    earlier = sorted({at // 1000 for at in delivered.times.values()} - {last})[-len(_LETTERS) :]
-    letters = dict(zip(earlier, _LETTERS, strict=False)) | {last: ""}
-
-    def letter(name: str) -> str:
-        at = delivered.times.get(name)
-        # Of more times than there are letters the oldest are forgotten.
-        return _NEVER if at is None else letters.get(at // 1000, _LETTERS[0])
-
-    marks = {name: mark + letter(name) for name, mark in delivered.digests.items()}
-    return {"f": marks, "T": earlier} if earlier else {"f": marks}
-
-
-def _unpack_times(marks: Mapping[str, str], earlier: list[int], at: Micros) -> dict[str, Json]:
-    """The inverse of `_pack_times`."""
-
-    def time(letter: str) -> Micros:
-        return earlier[_LETTERS.index(letter)] * 1000 if letter else at
-
-    letters = {name: mark[_DIGEST_LETTERS:] for name, mark in marks.items()}
-    times = {name: time(letter) for name, letter in letters.items() if letter != _NEVER}
-    return {"digests": {n: mark[:_DIGEST_LETTERS] for n, mark in marks.items()}, "times": times}
-
-
-_DIGEST_LETTERS = 8
-_LETTERS = "0123456789abcdefghijklmnopqrstuvwxyz"
-_NEVER = "-"
-
-
-def unpack_delivered(generation: int, data: bytes) -> Delivered:
-    """The inverse of `pack_delivered`; `generation` stands before it in Redis."""
-    packed = compact.read(data) if data else {}
-    known = {name: packed[key] for name, key in _DELIVERED_KEYS.items() if key in packed}
-    if "digests" in known:
-        known |= _unpack_times(known["digests"], packed.get("T", []), known.get("at", 0))
-    if "warnings" in known:
-        known["warnings"] = tuple(known["warnings"])
-    dead = Dead(*packed["x"]) if "x" in packed else None
-    return Delivered(generation=generation, dead=dead, **known)

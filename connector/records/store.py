@@ -3,9 +3,10 @@
 Keys (`R` is `<target>:<resource>:<id>`, `r` is `<resource>:<id>`; `:` and `%` in names of targets
 and resources are percent-encoded, an id is the rest of the key and needs nothing):
 
-    c:m:R            string  generation (8 hex digits) + what the sources say (`pack_merged`)
-    c:d:R            string  generation that the CRM is up to date with + `pack_delivered`
-    c:from:R         set     serials of the events that went into the record, for replay
+    c:r:R            string  what the sources say, what the CRM was told, and the serials of the
+                             events that went into it, for replay (`connector.records.layout`)
+    c:from:R         set     more serials, of a record that many events went into
+    c:shapes         hash    key → names of fields, for all records (`connector.records.shapes`)
     c:begun          hash    serial → set by which an event's words went into records, until the
                              journal has noted it (`connector.journal`)
     c:refs:R         set     `r` of the records that refer to it
@@ -25,8 +26,11 @@ Invariants:
 - A record is in `dirty` from the step that changes it until the step that releases it up to date
   at the same generation. While it is leased its due time is the end of the lease, so a holder that
   dies is followed by another without anybody's help.
-- Only the holder of the lease writes `c:d:R`. Who comes back too late writes nothing, and puts the
-  record in doubt: the CRM cannot tell an overtaken call from a fresh one.
+- What the sources say is written by whoever merges, if the generation is still the one that was
+  read; what the CRM was told by the holder of the lease only. Each leaves the other as it is.
+- Who comes back too late with a lease writes nothing, and puts the record in doubt: the CRM cannot
+  tell an overtaken call from a fresh one.
+- Whoever writes a record writes the shapes that it refers to in the same step.
 - A lease found expired was not released: that record is in doubt, too.
 """
 
@@ -39,18 +43,30 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, unquote
 
+from connector.errors import RedisUnfit
 from connector.flow import ADMIT, NOTE, Verdict
 from connector.frozen import dataclass
 from connector.model import Micros, Name
+from connector.records import shapes
+from connector.records.layout import (
+    BUMP,
+    HEARD,
+    RECORD,
+    TOLD_FROM,
+    TOLD_TO,
+    Parts,
+    take_apart,
+)
 from connector.records.merge import aged
-from connector.records.state import (
-    Delivered,
-    Merged,
+from connector.records.packed import (
     pack_delivered,
     pack_merged,
+    shape_key,
     unpack_delivered,
     unpack_merged,
 )
+from connector.records.shapes import KEEP_SHAPES, Shape, ShapeMissing
+from connector.records.state import Delivered, Merged
 from connector.redisdb import NOW_MS, PREFIX, ROOM, Redis, Script
 
 CALLS_KEPT = 10_000
@@ -154,14 +170,14 @@ class Release:
     unpaid: float = 0.0
 
 
-_READ_HALVES = """
-local function halves(R)
-  return redis.call('GET', 'c:m:' .. R) or '', redis.call('GET', 'c:d:' .. R) or ''
-end
+_IS_GONE = """
 local function is_gone(R)
   local resource, id = string.match(R, '^([^:]*:[^:]*):(.*)$')
   return redis.call('SISMEMBER', 'c:gone:' .. resource, id) == 1
 end
+"""
+
+_TAKE = """
 local function held_until(target, r)
   -- nil: nobody holds it; else the end of the lease, which may be over
   local held = redis.call('HGET', 'c:lease:' .. target, r)
@@ -184,41 +200,54 @@ _COMMIT = Script(
     ROOM
     + NOW_MS
     + ADMIT
-    + _READ_HALVES
+    + RECORD
+    + HEARD
+    + KEEP_SHAPES
+    + _IS_GONE
+    + _TAKE
     + """
--- ARGV: token, lease ms ('' leases nothing), mapping set ('' notes nothing), then per record:
---       target, r, expected, blob ('' unchanged), number of refs, of serials, refs, serials
-local token, lease_ms, set, at, answer = ARGV[1], tonumber(ARGV[2]), ARGV[3], 4, {}
+-- ARGV: token, lease ms ('' leases nothing), mapping set ('' notes nothing), shapes, then per
+--       record: target, r, expected, what the sources say ('' unchanged), number of refs, of
+--       serials, refs, serials.
+-- Answer: per record {1} if it has moved on, else {0, generation}, and of a leased one doubt,
+--       generation told, what the CRM was told
+local token, lease_ms, set, answer = ARGV[1], tonumber(ARGV[2]), ARGV[3], {}
+local at = keep_shapes(4)
 while ARGV[at] do
   local target, r, expected, blob, refs, serials = ARGV[at], ARGV[at + 1], ARGV[at + 2],
     ARGV[at + 3], tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5])
   local R = target .. ':' .. r
-  local m, d = halves(R)
-  local generation = m == '' and '00000000' or string.sub(m, 1, 8)
-  if generation ~= expected then
+  local record = record_of(R)
+  if record.generation ~= expected then
     answer[#answer + 1] = {1}
-  elseif m == '' and is_gone(R) then
-    answer[#answer + 1] = {0, generation, -1, d}
+  elseif record.generation == '00000000' and is_gone(R) then
+    answer[#answer + 1] = {0, record.generation}
   else
     for i = 1, refs do redis.call('SADD', 'c:refs:' .. ARGV[at + 5 + i], r) end
+    local changed = blob ~= ''
     for i = 1, serials do
-      redis.call('SADD', 'c:from:' .. R, ARGV[at + 5 + refs + i])
+      changed = hear(R, record, ARGV[at + 5 + refs + i]) or changed
       if set ~= '' then redis.call('HSETNX', 'c:begun', ARGV[at + 5 + refs + i], set) end
     end
-    local leased = false
     if blob ~= '' then
-      generation = string.format('%08x', tonumber(generation, 16) + 1)
-      redis.call('SET', 'c:m:' .. R, generation .. blob)
+      record.generation = string.format('%08x', tonumber(record.generation, 16) + 1)
+      record.merged = blob
+    end
+    if changed then keep(R, record) end
+    local doubt
+    if blob ~= '' then
       local until_ = held_until(target, r)
       if until_ and until_ > now then
         redis.call('ZADD', 'c:dirty:' .. target, until_, r)
       elseif lease_ms and not admit(target, r) then
-        leased = take(target, r, token, lease_ms)
+        doubt = take(target, r, token, lease_ms)
       else
         redis.call('ZADD', 'c:dirty:' .. target, now, r)
       end
     end
-    answer[#answer + 1] = {0, generation, leased or -1, d}
+    answer[#answer + 1] = doubt
+      and {0, record.generation, doubt, record.told, record.delivered}
+      or {0, record.generation}
   end
   at = at + 6 + refs + serials
 end
@@ -230,10 +259,10 @@ _DUE = Script(
     ROOM
     + NOW_MS
     + ADMIT
-    + _READ_HALVES
+    + _TAKE
     + """
 -- ARGV: target, how many, token, lease ms, '1' for a probe: one record, whether due or not.
--- Answer: when to ask again (ms) or -1, then r, m, d, doubt …
+-- Answer: when to ask again (ms) or -1, then r, record, doubt …
 local target, most, token, lease_ms, probe =
   ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]), ARGV[5] == '1'
 local dirty, answer, again, taken = 'c:dirty:' .. target, {-1}, false, 0
@@ -248,8 +277,8 @@ for _, r in ipairs(due) do
     again = not probe and admit(target, r)
     if again then break end
     local doubt = take(target, r, token, lease_ms)
-    local m, d = halves(target .. ':' .. r)
-    for _, part in ipairs({r, m, d, doubt}) do answer[#answer + 1] = part end
+    local record = redis.call('GET', 'c:r:' .. target .. ':' .. r) or ''
+    for _, part in ipairs({r, record, doubt}) do answer[#answer + 1] = part end
     taken = taken + 1
   end
 end
@@ -260,35 +289,42 @@ return answer
 """
 )
 
+_TOUCHED = (
+    BUMP
+    + """
+local function touch(target, r)
+  -- a record whose reference has moved on: a new generation, so that a delivery now under way
+  -- does not count as up to date
+  if bump(target .. ':' .. r) and not redis.call('HGET', 'c:lease:' .. target, r) then
+    redis.call('ZADD', 'c:dirty:' .. target, now, r)
+  end
+end
+"""
+)
+
 _RELEASE = Script(
     ROOM
     + NOW_MS
     + NOTE
+    + RECORD
+    + KEEP_SHAPES
+    + _TOUCHED
     + """
--- ARGV: calls kept, referrers at once, then per record:
---       target, r, token, generation, blob, due ms ('' up to date), hold ms, relink, dead,
---       verdict, signature, why, unpaid calls, number of calls, of edits, calls, edits
-local answer, at = {}, 3
-local function touch(R, r, target)
-  -- a record whose reference has moved on: a new generation, so that a delivery now under way
-  -- does not count as up to date
-  local m = redis.call('GETRANGE', 'c:m:' .. R, 0, 7)
-  if m == '' then return end
-  redis.call('SETRANGE', 'c:m:' .. R, 0, string.format('%08x', tonumber(m, 16) + 1))
-  if not redis.call('HGET', 'c:lease:' .. target, r) then
-    redis.call('ZADD', 'c:dirty:' .. target, now, r)
-  end
-end
+-- ARGV: calls kept, referrers at once, shapes, then per record:
+--       target, r, token, generation, generation told, what the CRM was told, due ms ('' up to
+--       date), hold ms, relink, dead, verdict, signature, why, unpaid calls, number of calls, of
+--       edits, calls, edits
+local answer, at = {}, keep_shapes(3)
 while ARGV[at] do
-  local target, r, token, generation, blob, due, hold, relink, dead, verdict, sign, why, unpaid =
-    unpack(ARGV, at, at + 12)
-  local calls, edits = tonumber(ARGV[at + 13]), tonumber(ARGV[at + 14])
+  local target, r, token, generation, told, blob, due, hold, relink, dead, verdict, sign, why,
+    unpaid = unpack(ARGV, at, at + 13)
+  local calls, edits = tonumber(ARGV[at + 14]), tonumber(ARGV[at + 15])
   hold = tonumber(hold)
   local R = target .. ':' .. r
   local dirty, lease = 'c:dirty:' .. target, 'c:lease:' .. target
-  for i = 1, calls do redis.call('LPUSH', 'c:calls', ARGV[at + 14 + i]) end
+  for i = 1, calls do redis.call('LPUSH', 'c:calls', ARGV[at + 15 + i]) end
   if calls > 0 then redis.call('LTRIM', 'c:calls', 0, ARGV[1] - 1) end
-  for i = 1, edits do redis.call('LPUSH', 'c:edits', ARGV[at + 14 + calls + i]) end
+  for i = 1, edits do redis.call('LPUSH', 'c:edits', ARGV[at + 15 + calls + i]) end
   if edits > 0 then redis.call('LTRIM', 'c:edits', 0, ARGV[1] - 1) end
   spend(target, tonumber(unpaid))
   if hold > 0 then
@@ -303,9 +339,11 @@ while ARGV[at] do
   else
     redis.call('HDEL', lease, r)
     redis.call('ZREM', 'c:leased:' .. target, r)
-    local moved = string.sub(redis.call('GET', 'c:m:' .. R) or '00000000', 1, 8) ~= generation
+    local record = record_of(R)
+    record.told, record.delivered = told, blob
+    keep(R, record)
+    local moved = record.generation ~= generation
     local doubtful = redis.call('SISMEMBER', 'c:doubt:' .. target, r) == 1
-    redis.call('SET', 'c:d:' .. R, blob)
     if dead ~= '' and due == '' then redis.call('ZADD', 'c:dead', now, 'r' .. R)
     else redis.call('ZREM', 'c:dead', 'r' .. R) end
     if due ~= '' then
@@ -321,14 +359,14 @@ while ARGV[at] do
         redis.call('SADD', 'c:relink', R)
       else
         for _, other in ipairs(redis.call('SMEMBERS', refs)) do
-          touch(target .. ':' .. other, other, target)
+          touch(target, other)
         end
       end
     end
     note(target, r, verdict, sign, why)
     answer[#answer + 1] = 1
   end
-  at = at + 15 + calls + edits
+  at = at + 16 + calls + edits
 end
 return answer
 """
@@ -352,11 +390,17 @@ return 1
 _INTEND = Script(
     ROOM
     + NOW_MS
+    + RECORD
+    + KEEP_SHAPES
     + """
--- ARGV: target, r, token, blob: while the lease is ours
+-- ARGV: target, r, token, generation told, what the CRM was told, shapes: while the lease is ours
 local held = redis.call('HGET', 'c:lease:' .. ARGV[1], ARGV[2])
 if not held or string.match(held, '^(.*)|%d+$') ~= ARGV[3] then return 0 end
-redis.call('SET', 'c:d:' .. ARGV[1] .. ':' .. ARGV[2], ARGV[4])
+keep_shapes(6)
+local R = ARGV[1] .. ':' .. ARGV[2]
+local record = record_of(R)
+record.told, record.delivered = ARGV[4], ARGV[5]
+keep(R, record)
 return 1
 """
 )
@@ -364,30 +408,28 @@ return 1
 _TOUCH = Script(
     ROOM
     + NOW_MS
+    + _TOUCHED
     + """
 -- ARGV: target, r …: as a changed reference does
-for i = 2, #ARGV do
-  local R = ARGV[1] .. ':' .. ARGV[i]
-  local m = redis.call('GETRANGE', 'c:m:' .. R, 0, 7)
-  if m ~= '' then
-    redis.call('SETRANGE', 'c:m:' .. R, 0, string.format('%08x', tonumber(m, 16) + 1))
-    if not redis.call('HGET', 'c:lease:' .. ARGV[1], ARGV[i]) then
-      redis.call('ZADD', 'c:dirty:' .. ARGV[1], now, ARGV[i])
-    end
-  end
-end
+for i = 2, #ARGV do touch(ARGV[1], ARGV[i]) end
 return #ARGV - 1
 """
 )
 
 _SETTLE = Script(
-    """
--- ARGV: target, r, generation, blob: of a record that is dead and not under way
+    RECORD
+    + KEEP_SHAPES
+    + """
+-- ARGV: target, r, generation, what the CRM was told, shapes: of a record that is dead and not
+-- under way
 local R = ARGV[1] .. ':' .. ARGV[2]
-if redis.call('GETRANGE', 'c:m:' .. R, 0, 7) ~= ARGV[3]
+local record = record_of(R)
+if record.generation ~= ARGV[3]
   or redis.call('ZSCORE', 'c:dirty:' .. ARGV[1], ARGV[2])
   or redis.call('ZREM', 'c:dead', 'r' .. R) == 0 then return 0 end
-redis.call('SET', 'c:d:' .. R, ARGV[4])
+keep_shapes(5)
+record.told, record.delivered = ARGV[3], ARGV[4]
+keep(R, record)
 return 1
 """
 )
@@ -395,27 +437,34 @@ return 1
 _ENSURE = Script(
     ROOM
     + NOW_MS
-    + _READ_HALVES
+    + RECORD
+    + _IS_GONE
     + """
--- ARGV: target, r, blob: an empty record where there is none
-if is_gone(ARGV[1] .. ':' .. ARGV[2]) then return 0 end
-if redis.call('SETNX', 'c:m:' .. ARGV[1] .. ':' .. ARGV[2], '00000001' .. ARGV[3]) == 1 then
-  redis.call('ZADD', 'c:dirty:' .. ARGV[1], now, ARGV[2])
-  return 1
-end
-return 0
+-- ARGV: target, r, what the sources say: an empty record where there is none
+local R = ARGV[1] .. ':' .. ARGV[2]
+if is_gone(R) then return 0 end
+local record = record_of(R)
+if record.generation ~= '00000000' then return 0 end
+record.generation, record.merged = '00000001', ARGV[3]
+keep(R, record)
+redis.call('ZADD', 'c:dirty:' .. ARGV[1], now, ARGV[2])
+return 1
 """
 )
 
 
 _AGE = Script(
     ROOM
+    + RECORD
     + """
--- ARGV: target, resource, id, generation, m blob ('' of a deleted record), d blob.
+-- ARGV: target, resource, id, generation, what the sources say ('' of a deleted record), generation
+--       told, what the CRM was told.
 -- Forgets what a record holds, if nothing was said or is to be done about it since it was read
 local r = ARGV[2] .. ':' .. ARGV[3]
 local R = ARGV[1] .. ':' .. r
-if redis.call('GETRANGE', 'c:m:' .. R, 0, 7) ~= ARGV[4]
+local record = record_of(R)
+if record.generation ~= ARGV[4]
+  or record.serials ~= ''
   or redis.call('ZSCORE', 'c:dirty:' .. ARGV[1], r)
   or redis.call('HEXISTS', 'c:lease:' .. ARGV[1], r) == 1
   or redis.call('SISMEMBER', 'c:doubt:' .. ARGV[1], r) == 1
@@ -423,34 +472,76 @@ if redis.call('GETRANGE', 'c:m:' .. R, 0, 7) ~= ARGV[4]
   or redis.call('EXISTS', 'c:from:' .. R) == 1 then return 0 end
 if ARGV[5] == '' then
   redis.call('SADD', 'c:gone:' .. ARGV[1] .. ':' .. ARGV[2], ARGV[3])
-  redis.call('DEL', 'c:m:' .. R, 'c:d:' .. R, 'c:refs:' .. R)
+  redis.call('DEL', 'c:r:' .. R, 'c:refs:' .. R)
 else
-  redis.call('SET', 'c:m:' .. R, ARGV[4] .. ARGV[5])
-  redis.call('SET', 'c:d:' .. R, ARGV[6])
+  record.merged, record.told, record.delivered = ARGV[5], ARGV[6], ARGV[7]
+  keep(R, record)
+end
+return 1
+"""
+)
+
+_FORGET = Script(
+    ROOM
+    + RECORD
+    + HEARD
+    + """
+-- ARGV: serial, R …
+for i = 2, #ARGV do
+  local R = ARGV[i]
+  local record = record_of(R)
+  if unhear(R, record, ARGV[1]) then
+    if record.generation == '00000000' and record.delivered == '' and record.serials == '' then
+      redis.call('DEL', 'c:r:' .. R)
+    else
+      keep(R, record)
+    end
+  end
 end
 return 1
 """
 )
 
 
+def refuse_older(client: Redis, targets: Iterable[str]) -> None:
+    """Refuse a Redis whose records an earlier version wrote, in keys of another name: here they
+    would count as never heard of, and be created once more. Looks only at those that were sent
+    last and at those that have waited longest, for there may be millions.
+
+    Raises RedisUnfit.
+    """
+    seen = [json.loads(line)[0] for line in calls(client, limit=_LOOKED_AT)]
+    for target in map(_part, targets):
+        members = client.zrange(f"{PREFIX}dirty:{target}", 0, _LOOKED_AT - 1)
+        seen += [f"{target}:{member.decode()}" for member in members]
+    if seen and client.exists(*(f"{PREFIX}m:{key}" for key in seen)):
+        raise RedisUnfit(
+            "this Redis holds records as an earlier version wrote them (c:m:*), which this one"
+            " cannot read: let that version deliver what waits, remove them, and replay the kept"
+            " events (docs/upgrading.md)"
+        )
+
+
+_LOOKED_AT = 20
+"""Records that tell by which version all were written."""
+
+
 def read(client: Redis, names: Sequence[Name]) -> list[State]:
     """The records as they stand, in the order asked for; one that is not known is empty."""
     if not names:
         return []
-    keys = [key_of(name) for name in names]
-    blobs = client.mget([f"{PREFIX}{half}:{key}" for key in keys for half in "md"])
-    return [
-        _state(name, merged or b"", delivered or b"")
-        for name, merged, delivered in zip(names, blobs[::2], blobs[1::2], strict=True)
-    ]
+    return _states(client, names, client.mget([_record(name) for name in names]))
 
 
 def told(client: Redis, names: Sequence[Name]) -> dict[Name, Delivered]:
     """What the CRM was told of each of the records."""
-    blobs = client.mget([f"{PREFIX}d:{key_of(name)}" for name in names]) if names else []
+    if not names:
+        return {}
+    found = [take_apart(text) for text in client.mget([_record(name) for name in names])]
+    known = _shapes(client, [parts.delivered for parts in found])
     return {
-        name: unpack_delivered(int(blob[:8], 16), blob[8:]) if blob else Delivered()
-        for name, blob in zip(names, blobs, strict=True)
+        name: _delivered(name, parts.told, parts.delivered, known)
+        for name, parts in zip(names, found, strict=True)
     }
 
 
@@ -469,19 +560,22 @@ def commit(
     """
     if not writes:
         return []
-    args: list[str | bytes | int] = [
-        token,
-        "" if lease_seconds is None else round(lease_seconds * 1000),
-        "" if set_number is None else set_number,
-    ]
+    args: list[str | bytes | int] = []
+    used: list[Shape | None] = []
     for write in writes:
-        blob = b"" if write.merged is None else pack_merged(write.merged)
-        args += [quote(write.name.target, safe=""), member_of(write.name)]
-        args += [f"{write.expected:08x}", blob, len(write.refs), len(write.serials)]
+        half = b""
+        if write.merged is not None:
+            half, shape = pack_merged(write.merged)
+            used.append(shape)
+        args += [_part(write.name.target), member_of(write.name)]
+        args += [f"{write.expected:08x}", half, len(write.refs), len(write.serials)]
         args += [*map(key_of, write.refs), *write.serials]
+    seconds = "" if lease_seconds is None else round(lease_seconds * 1000)
+    number = "" if set_number is None else set_number
+    replies = _COMMIT(client, [token, seconds, number, *shapes.arguments(used), *args])
+    known = _shapes(client, [reply[4] for reply in replies if len(reply) > _LEASED])
     return [
-        _written(write, token, reply)
-        for write, reply in zip(writes, _COMMIT(client, args), strict=True)
+        _written(write, token, reply, known) for write, reply in zip(writes, replies, strict=True)
     ]
 
 
@@ -503,10 +597,11 @@ def lease_due(
         client,
         [_part(target), limit, token, round(lease_seconds * 1000), int(probing)],
     )
-    leases = []
-    for member, merged, delivered, doubt in zip(*[iter(parts)] * 4, strict=True):
-        name = name_of(f"{_part(target)}:{member.decode()}")
-        leases.append(Lease(_state(name, merged, delivered), token, bool(doubt)))
+    names = [name_of(f"{_part(target)}:{member.decode()}") for member in parts[::3]]
+    states = _states(client, names, parts[1::3])
+    leases = [
+        Lease(state, token, bool(doubt)) for state, doubt in zip(states, parts[2::3], strict=True)
+    ]
     return leases, None if next_due < 0 else next_due * 1000
 
 
@@ -525,9 +620,10 @@ def intend(client: Redis, lease: Lease, told: Delivered) -> bool:
     """Write down what is about to be sent, so that whoever comes after a crash can make the same
     call again, look for what it made, and number the next one. False when the lease is no longer
     ours."""
-    blob = f"{told.generation:08x}".encode() + pack_delivered(told)
+    half, shape = pack_delivered(told)
     name = lease.name
-    args: list[str | bytes] = [_part(name.target), member_of(name), lease.token, blob]
+    args: list[str | bytes | int] = [_part(name.target), member_of(name), lease.token]
+    args += [f"{told.generation:08x}", half, *shapes.arguments([shape])]
     return bool(_INTEND(client, args))
 
 
@@ -536,20 +632,23 @@ def release(client: Redis, releases: Sequence[Release]) -> list[bool]:
     they have moved on. False for one whose lease was lost: nothing is stored, it is in doubt."""
     if not releases:
         return []
-    args: list[str | bytes | int] = [CALLS_KEPT, RELINK_AT_ONCE]
+    args: list[str | bytes | int] = []
+    used: list[Shape | None] = []
     for item in releases:
         name, generation = item.lease.name, item.lease.state.generation
         told = item.delivered
         if item.lease.doubt and (item.due_in is not None or told.dead):
             told = replace(told, doubt=True)  # the lease's doubt outlives it until a success
-        blob = f"{told.generation:08x}".encode() + pack_delivered(told)
+        half, shape = pack_delivered(told)
+        used.append(shape)
         args += [_part(name.target), member_of(name), item.lease.token]
-        args += [f"{generation:08x}", blob]
+        args += [f"{generation:08x}", f"{told.generation:08x}", half]
         args += ["" if item.due_in is None else round(item.due_in * 1000)]
         args += [round(item.hold * 1000), int(item.relink), "x" if item.delivered.dead else ""]
         args += [item.verdict, item.signature, item.why[:500], f"{item.unpaid:.6f}"]
         args += [len(item.calls), len(item.edits), *item.calls, *item.edits]
-    return [bool(reply) for reply in _RELEASE(client, args)]
+    head = [CALLS_KEPT, RELINK_AT_ONCE, *shapes.arguments(used)]
+    return [bool(reply) for reply in _RELEASE(client, head + args)]
 
 
 def touch(client: Redis, names: Sequence[Name]) -> None:
@@ -565,14 +664,15 @@ def settle_as_is(client: Redis, state: State, note: str) -> bool:
     told = replace(
         state.delivered, generation=state.generation, dead=None, warnings=(note,), attempts=0
     )
-    blob = f"{told.generation:08x}".encode() + pack_delivered(told)
-    args: list[str | bytes] = [_part(state.name.target), member_of(state.name)]
-    return bool(_SETTLE(client, [*args, f"{state.generation:08x}", blob]))
+    half, shape = pack_delivered(told)
+    args: list[str | bytes | int] = [_part(state.name.target), member_of(state.name)]
+    args += [f"{state.generation:08x}", half, *shapes.arguments([shape])]
+    return bool(_SETTLE(client, args))
 
 
 def ensure(client: Redis, name: Name) -> bool:
     """An empty record to be created in the CRM, where nothing is known of `name` yet."""
-    args = [_part(name.target), member_of(name), pack_merged(Merged())]
+    args = [_part(name.target), member_of(name), pack_merged(Merged())[0]]
     return bool(_ENSURE(client, args))
 
 
@@ -583,12 +683,12 @@ def age_out(client: Redis, state: State) -> bool:
     name, told = state.name, state.delivered
     if told.dead or told.doubt or told.generation != state.generation:
         return False
-    # Without digests every field told from now on goes out; those not told are the CRM's.
-    left = replace(told, digests={}, warnings=())
-    merged = b"" if state.merged.deleted else pack_merged(aged(state.merged))
+    # Without digests every field told from now on goes out; those not told are the CRM's. Neither
+    # half has fields then, nor refers to a shape.
+    left, _ = pack_delivered(replace(told, digests={}, warnings=()))
+    merged = b"" if state.merged.deleted else pack_merged(aged(state.merged))[0]
     args: list[str | bytes] = [_part(name.target), _part(name.resource), name.id]
-    args += [f"{state.generation:08x}", merged]
-    args += [f"{left.generation:08x}".encode() + pack_delivered(left)]
+    args += [f"{state.generation:08x}", merged, f"{told.generation:08x}", left]
     return bool(_AGE(client, args))
 
 
@@ -600,9 +700,19 @@ def is_gone(client: Redis, name: Name) -> bool:
 
 def scan(client: Redis, cursor: int, count: int) -> tuple[int, list[State]]:
     """Some records in no order, and the cursor that goes on after them: 0 begins, and ends."""
-    start = len(f"{PREFIX}m:")
-    cursor, keys = client.scan(cursor, f"{PREFIX}m:*", count)
-    return int(cursor), read(client, [name_of(key[start:].decode()) for key in keys])
+    cursor, keys = client.scan(cursor, f"{_RECORDS}*", count)
+    states = read(client, [_name_in(key) for key in keys])
+    return int(cursor), [state for state in states if state.generation]
+
+
+def scan_links(client: Redis, cursor: int, link: str, count: int) -> tuple[int, int, list[State]]:
+    """As `scan`, only those that the CRM knows by the id `link`; and how many were looked at."""
+    cursor, keys = client.scan(cursor, f"{_RECORDS}*", count)
+    texts = client.mget(keys) if keys else []
+    mark = link.encode()
+    names = [_name_in(key) for key, text in zip(keys, texts, strict=True) if text and mark in text]
+    found = [state for state in read(client, names) if str(state.delivered.link) == link]
+    return int(cursor), len(keys), found
 
 
 def relink(client: Redis, page: int = 500) -> int:
@@ -623,23 +733,26 @@ def relink(client: Redis, page: int = 500) -> int:
 
 def serials(client: Redis, name: Name) -> list[int]:
     """The journal numbers of the events that went into a record, in order of arrival."""
-    return sorted(int(member) for member in client.smembers(f"{PREFIX}from:{key_of(name)}"))
-
-
-def forget_event(client: Redis, names: Sequence[Name], serial: int) -> None:
-    """An event that is no longer kept: what it said stays, that it said it is dropped."""
-    pipe = client.pipeline(transaction=False)
-    for name in names:
-        pipe.srem(f"{PREFIX}from:{key_of(name)}", serial)
-    pipe.execute()
+    return serials_of(client, [name])[0]
 
 
 def serials_of(client: Redis, names: Sequence[Name]) -> list[list[int]]:
     """As `serials`, for several records at once, in the order asked for."""
     pipe = client.pipeline(transaction=False)
     for name in names:
+        pipe.get(_record(name))
         pipe.smembers(f"{PREFIX}from:{key_of(name)}")
-    return [sorted(map(int, members)) for members in pipe.execute()]
+    replies = pipe.execute() if names else []
+    return [
+        sorted({*take_apart(text).heard(), *map(int, members)})
+        for text, members in zip(replies[::2], replies[1::2], strict=True)
+    ]
+
+
+def forget_event(client: Redis, names: Sequence[Name], serial: int) -> None:
+    """An event that is no longer kept: what it said stays, that it said it is dropped."""
+    if names:
+        _FORGET(client, [serial, *map(key_of, names)])
 
 
 def waiting(client: Redis, target: str) -> int:
@@ -662,7 +775,7 @@ def standings(client: Redis, names: Iterable[Name]) -> Mapping[Name, Standing]:
     wanted = list(dict.fromkeys(names))
     pipe = client.pipeline(transaction=False)
     for name in wanted:
-        pipe.getrange(f"{PREFIX}d:{key_of(name)}", 0, 7)
+        pipe.getrange(_record(name), TOLD_FROM, TOLD_TO)
         pipe.zscore(f"{PREFIX}dirty:{_part(name.target)}", member_of(name))
         pipe.zscore(f"{PREFIX}dead", f"r{key_of(name)}")
     replies = pipe.execute() if wanted else []
@@ -692,21 +805,67 @@ def edits(client: Redis, limit: int = 0) -> list[bytes]:
     return list(client.lrange(f"{PREFIX}edits", 0, limit - 1))
 
 
-def _state(name: Name, merged: bytes, delivered: bytes) -> State:
-    return State(
-        name,
-        int(merged[:8], 16) if merged else 0,
-        unpack_merged(merged[8:]) if merged else Merged(),
-        unpack_delivered(int(delivered[:8], 16), delivered[8:]) if delivered else Delivered(),
+_RECORDS = f"{PREFIX}r:"
+
+
+def _record(name: Name) -> str:
+    return f"{_RECORDS}{key_of(name)}"
+
+
+def _name_in(key: bytes) -> Name:
+    return name_of(key[len(_RECORDS) :].decode())
+
+
+def _shapes(client: Redis, halves: Iterable[bytes]) -> Mapping[bytes, Shape]:
+    """The shapes that these halves refer to, those that there are."""
+    return shapes.named(client, filter(None, map(shape_key, halves)))
+
+
+def _states(client: Redis, names: Sequence[Name], texts: Sequence[bytes | None]) -> list[State]:
+    """Records out of their strings."""
+    found = [take_apart(text) for text in texts]
+    known = _shapes(client, [half for parts in found for half in (parts.merged, parts.delivered)])
+    return [_state(name, parts, known) for name, parts in zip(names, found, strict=True)]
+
+
+def _state(name: Name, parts: Parts, known: Mapping[bytes, Shape]) -> State:
+    delivered = _delivered(name, parts.told, parts.delivered, known)
+    if not parts.generation:
+        return State(name, 0, Merged(), delivered)
+    try:
+        merged = unpack_merged(parts.merged, known)
+    except ShapeMissing as error:
+        raise _torn(name, error) from None
+    return State(name, parts.generation, merged, delivered)
+
+
+def _delivered(name: Name, generation: int, half: bytes, known: Mapping[bytes, Shape]) -> Delivered:
+    if not half:
+        return Delivered()
+    try:
+        return unpack_delivered(generation, half, known)
+    except ShapeMissing as error:
+        raise _torn(name, error) from None
+
+
+def _torn(name: Name, error: ShapeMissing) -> RedisUnfit:
+    return RedisUnfit(
+        f"the names of the fields of {name.resource} {name.id} in {name.target} are gone: {error}."
+        " This Redis lost a part of what it held: restore it from a backup"
     )
 
 
-def _written(write: Write, token: str, reply: list[Any]) -> Written:
+_LEASED = 2
+"""A longer reply than that brings a lease."""
+
+
+def _written(write: Write, token: str, reply: list[Any], known: Mapping[bytes, Shape]) -> Written:
     if reply[0] == 1:
         return Written(conflict=True)
-    generation, doubt, delivered = int(reply[1], 16), reply[2], reply[3]
-    if doubt == -1 or write.merged is None:
+    generation = int(reply[1], 16)
+    if len(reply) == _LEASED or write.merged is None:
         return Written(False, generation)
-    told = unpack_delivered(int(delivered[:8], 16), delivered[8:]) if delivered else Delivered()
-    state = State(write.name, generation, write.merged, told)
+    _, _, doubt, told, half = reply
+    delivered = _delivered(write.name, int(told, 16), half, known)
+    state = State(write.name, generation, write.merged, delivered)
     return Written(False, generation, Lease(state, token, doubt == 1))

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from bench import outage, preload, throughput
+from bench import outage, preload, sizes, throughput
 from bench.events import Events
 from bench.redis_use import bytes_by, counted
 from bench.systems import Connector, Plain
+from connector.records.layout import Parts, put_together, take_apart
 
 
 def test_both_systems_deliver_everything_and_are_measured() -> None:
@@ -35,6 +36,12 @@ def test_what_the_plain_receiver_loses_in_an_outage_is_counted() -> None:
     assert connector["acknowledged"] == plain["acknowledged"] > 0
 
 
+def test_a_record_takes_no_more_of_redis_than_is_allowed_beyond_its_values() -> None:
+    measured = sizes.measure(1_000, 8, lambda _: None)
+    assert measured["record_beyond_values"] <= sizes.RECORD_GOAL
+    assert {"m", "d", "from"}.isdisjoint(measured["by_key"])
+
+
 @pytest.fixture
 def client(redis_url: str) -> Iterator[redis.Redis]:
     with redis.Redis.from_url(redis_url, protocol=2) as client:
@@ -50,11 +57,12 @@ def test_preloaded_events_wait_as_if_they_had_been_received(client: redis.Redis)
 
 
 def test_copies_of_a_record_stand_beside_it(client: redis.Redis) -> None:
-    for half in "md":
-        client.set(f"c:{half}:crm:tickets:7", f"00000001{half}")
+    original = Parts(3, 2, b"m", b"d", b"1,")
+    client.set("c:r:crm:tickets:7", put_together(original))
     preload.know(client, "7", 1_000, 1_100)
-    assert client.get("c:m:crm:tickets:2099") == b"00000001m"
-    assert client.dbsize() == 2 + 3 * 1_100
+    copy = take_apart(client.get("c:r:crm:tickets:2099"))
+    assert copy == original._replace(serials=b"2099,")
+    assert client.dbsize() == 1 + 1_100
 
 
 def test_round_trips_are_counted_and_not_what_a_script_calls(client: redis.Redis) -> None:
@@ -73,6 +81,6 @@ def test_bytes_are_summed_by_group_over_all_pages(client: redis.Redis) -> None:
         pipe.set(f"a:{number:04}", b"x" * 100)
     pipe.zadd("b", {f"{number:032}": number for number in range(1_000)})
     pipe.execute()
-    sizes = bytes_by(client, lambda key: key[0])
-    assert 1_500 * 100 < sizes["a"] < 1_500 * 300
-    assert sizes["b"] > 32_000
+    by_group = bytes_by(client, lambda key: key[0])
+    assert 1_500 * 100 < by_group["a"] < 1_500 * 300
+    assert by_group["b"] > 32_000

@@ -9,8 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis
 import requests
 from system import System, ticket, wait_for
+
+from connector.records.layout import Parts, put_together
 
 T0 = 1_700_000_000_000
 
@@ -66,9 +69,34 @@ def test_config_check_says_what_cannot_be_reached(cold: System) -> None:
     assert fine.returncode == 0, fine.stderr
     (warning,) = fine.stderr.splitlines()
     assert "are replaced as a whole, without `read:`" in warning
+    client = redis.Redis.from_url(cold.redis.url)
+    client.set("c:m:crm:tickets:1", "00000001[[],{},-1]")
+    client.zadd("c:dirty:crm", {"tickets:1": 1})
+    old = connector(cold, "config", "check")
+    assert old.returncode == 1
+    assert "as an earlier version wrote them" in old.stderr
+    client.flushdb()
     cold.kill9("crm")
     away = cold.cli("config", "check", check=1)
     assert any("crm" in error["message"] for error in away["errors"])
+
+
+def test_a_redis_that_cannot_be_worked_on_is_one_clear_line(cold: System) -> None:
+    cold.redis.start()
+    client = redis.Redis.from_url(cold.redis.url)
+    torn = Parts(1, 0, b"j" + b"no shape" + b"[]", b"")
+    client.set("c:r:crm:tickets:1", put_together(torn))
+    client.config_set("maxmemory", "100mb")
+    client.config_set("maxmemory-policy", "allkeys-lru")
+    told = {
+        ("worker", "--burst"): "this Redis drops keys when it is full",
+        ("record", "tickets", "1"): "the names of the fields of tickets 1 in crm are gone",
+    }
+    for arguments, why in told.items():
+        done = connector(cold, *arguments)
+        assert done.returncode == 2
+        assert why in done.stderr
+        assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("verb", ["web", "worker", "events", "status"])

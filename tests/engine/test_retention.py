@@ -12,8 +12,9 @@ from connector.config.model import Retention
 from connector.journal import Touched
 from connector.model import Change, Event, Name
 from connector.records import store
+from connector.records.layout import SERIALS
 from connector.records.merge import merge, stamp_of
-from connector.records.state import Dead, Merged
+from connector.records.state import Dead, Merged, digest
 from connector.records.store import Release, Write
 from connector.redisdb import Redis, connect
 
@@ -111,7 +112,7 @@ def deliver(client: Redis, name: Name, change: Change, age_days: float, serial: 
         exists=not gone,
         gone=gone,
         link=None if gone else "L7",
-        digests=dict.fromkeys(merged.fields, "x"),
+        digests=dict.fromkeys(merged.fields, digest("x")),
     )
     store.release(client, [Release(lease, told)])
 
@@ -150,8 +151,16 @@ def test_a_record_lately_spoken_of_is_kept(client: Redis) -> None:
 
 def test_a_record_whose_event_is_still_kept_is_kept(client: Redis) -> None:
     deliver(client, ONE, upsert(ONE, a=1), 90, 1)
-    client.sadd(f"c:from:{store.key_of(ONE)}", 1)
-    assert forget_all(client) == 0
+    state = store.read(client, [ONE])[0]
+    many = tuple(range(2, SERIALS + 3))
+    for serials in ((1,), many):
+        store.commit(client, [Write(ONE, state.generation, None, serials)], "w/1", None)
+        assert forget_all(client) == 0
+    for serial in (1, *many[:-1]):
+        store.forget_event(client, [ONE], serial)
+        assert forget_all(client) == 0
+    store.forget_event(client, [ONE], many[-1])
+    assert forget_all(client) == 1
 
 
 def test_a_record_that_waits_is_kept(client: Redis) -> None:
@@ -173,7 +182,7 @@ def test_a_deleted_record_that_was_forgotten_never_comes_back(client: Redis) -> 
     deliver(client, ONE, upsert(ONE, a=1), 95, 1)
     deliver(client, ONE, delete(ONE), 90, 2)
     assert forget_all(client) == 1
-    assert not client.exists(f"c:m:{store.key_of(ONE)}", f"c:d:{store.key_of(ONE)}")
+    assert not client.exists(f"c:r:{store.key_of(ONE)}")
     assert store.is_gone(client, ONE)
     deliver(client, ONE, upsert(ONE, a=2), 1, 3)
     assert not store.ensure(client, ONE)

@@ -15,7 +15,9 @@ import zlib
 from connector import journal
 from connector.journal import Entry, Touched
 from connector.model import Event, Name
-from connector.records.state import Delivered, Merged, pack_delivered, pack_merged
+from connector.records.layout import Parts, put_together
+from connector.records.packed import pack_delivered, pack_merged
+from connector.records.state import Delivered, Merged
 from connector.redisdb import PREFIX, Redis, connect
 
 FIRST_AT = 1_700_000_000_000_000
@@ -50,10 +52,9 @@ def write(client: Redis, count: int) -> None:
             digest = journal.identity(one.event.source, one.event.id)
             pipe.set(f"{PREFIX}i:".encode() + digest, number)
             if number % 2 == 0:
-                told = pack_delivered(Delivered(1, exists=True, link=f"L{number}", at=1))
-                pipe.set(f"{PREFIX}d:crm:tickets:{number}", b"%08x" % 1 + told)
-                pipe.set(f"{PREFIX}m:crm:tickets:{number}", b"%08x" % 1 + pack_merged(Merged()))
-                pipe.sadd(f"{PREFIX}from:crm:tickets:{number}", number)
+                told, _ = pack_delivered(Delivered(1, exists=True, link=f"L{number}", at=1))
+                parts = Parts(1, 1, pack_merged(Merged())[0], told, b"%d," % number)
+                pipe.set(f"{PREFIX}r:crm:tickets:{number}", put_together(parts))
             times[number] = one.event.received_at
         pipe.zadd(f"{PREFIX}events", times)
         pipe.execute()

@@ -21,7 +21,9 @@ from connector.dashboard.mappings import LARGEST_FILE, LARGEST_TRIED
 from connector.mapping import published
 from connector.model import Name
 from connector.records import store
-from connector.records.state import Dead, pack_delivered
+from connector.records.layout import put_together, take_apart
+from connector.records.packed import pack_delivered
+from connector.records.state import Dead
 
 HOSTILE = '"\'><script>alert(1)</script><img src=x onerror=alert(1)><b onclick=alert(1) x="{{7*7}}'
 PERSON = {
@@ -93,7 +95,12 @@ def fill(desk: Desk, text: str) -> None:
         dead = Dead(told, 422, answer, 1, 1_700_000_000_000_000)
         made = replace(state.delivered, dead=dead, why=told, warnings=(told,))
         key = store.key_of(state.name)
-        desk.redis.set(f"c:d:{key}", b"%08x" % state.generation + pack_delivered(made))
+        parts = take_apart(desk.redis.get(f"c:r:{key}"))
+        half, shape = pack_delivered(made)
+        if shape:
+            desk.redis.hset("c:shapes", shape.key, shape.text)
+        parts = parts._replace(told=state.generation, delivered=half)
+        desk.redis.set(f"c:r:{key}", put_together(parts))
         desk.redis.zadd("c:dead", {f"r{key}": 1_700_000_000_000})
         body_sent, answered = json.dumps({"subject": note}), json.dumps(answer)
         call = [key, 1_700_000_000_000_000, "PUT", f"/{text}", 422, 0.1, text, answered, body_sent]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from connector.model import Change, Delta, Event, Ref, Value, Whole, Write
 from connector.records.merge import join, merge, stamp_of, without_events
-from connector.records.state import Merged, pack_merged, unpack_merged
+from connector.records.state import Merged
 
 Word = tuple[Change, Event, int, int]
 
@@ -204,13 +204,6 @@ def test_join_is_commutative_associative_and_idempotent(
     assert join(a, b) == join(b, a)
     assert join(join(a, b), c) == join(a, join(b, c))
     assert join(a, a) == a
-
-
-@given(_words())
-@settings(max_examples=150, deadline=None)
-def test_what_is_written_down_reads_the_same(words: list[Word]) -> None:
-    merged = told(words)
-    assert unpack_merged(pack_merged(merged)) == merged
 
 
 @given(_words())

@@ -6,10 +6,12 @@ from dataclasses import replace
 
 import pytest
 
+from connector.errors import RedisUnfit
 from connector.model import Change, Event, Name
-from connector.records import store
+from connector.records import shapes, store
+from connector.records.layout import SERIALS, Parts, put_together, take_apart
 from connector.records.merge import merge, stamp_of
-from connector.records.state import Dead, Delivered, Merged
+from connector.records.state import Dead, Delivered, Merged, digest
 from connector.records.store import Lease, Release, Write
 from connector.redisdb import Redis, connect
 
@@ -208,3 +210,228 @@ def test_events_that_went_into_a_record_are_remembered(client: Redis) -> None:
     state = store.read(client, [TICKET])[0]
     store.commit(client, [Write(TICKET, state.generation, None, (5, 3))], "w", None)
     assert store.serials(client, TICKET) == [1, 3, 5]
+
+
+def test_an_event_that_is_heard_twice_is_remembered_once_wherever_it_stands(client: Redis) -> None:
+    moved(client, a=1)
+    state = store.read(client, [TICKET])[0]
+    everyone = tuple(range(1, SERIALS + 4))
+    for _ in range(2):
+        store.commit(client, [Write(TICKET, state.generation, None, everyone)], "w", None)
+        assert store.serials(client, TICKET) == list(everyone)
+    assert store.serials_of(client, [CONTACT, TICKET]) == [[], list(everyone)]
+    for serial in everyone:
+        store.forget_event(client, [TICKET, CONTACT], serial)
+    assert store.serials(client, TICKET) == []
+    assert store.read(client, [TICKET])[0] == state
+
+
+def test_events_that_said_nothing_of_an_unknown_record_make_none(client: Redis) -> None:
+    store.commit(client, [Write(CONTACT, 0, None, (4,))], "w", 15.0)
+    assert store.serials(client, CONTACT) == [4]
+    assert store.read(client, [CONTACT])[0].generation == 0
+    assert store.scan(client, 0, 1000) == (0, [])
+    store.touch(client, [CONTACT])
+    assert due(client) == []
+    store.forget_event(client, [CONTACT], 4)
+    assert not client.exists(f"c:r:{store.key_of(CONTACT)}")
+    store.commit(client, [Write(CONTACT, 0, None, (5,))], "w", 15.0)
+    assert store.ensure(client, CONTACT)
+    assert store.serials(client, CONTACT) == [5]
+
+
+# --- two halves, one writer each
+
+
+def kept(client: Redis, name: Name = TICKET) -> Parts:
+    return take_apart(client.get(f"c:r:{store.key_of(name)}"))
+
+
+def told_of(lease: Lease, **told: object) -> Delivered:
+    marks = {name: digest(cell.value) for name, cell in lease.state.merged.fields.items()}
+    times = dict.fromkeys(marks, 5_000)
+    known = replace(lease.state.delivered, digests=marks, times=times, at=5_000, exists=True)
+    return replace(known, **{"generation": lease.state.generation, **told})
+
+
+def test_a_merge_during_a_delivery_leaves_what_the_crm_was_told(client: Redis) -> None:
+    lease = moved(client, a=1)
+    assert lease
+    assert store.intend(client, lease, told_of(lease, generation=0, intended={"a": 1}))
+    before = kept(client)
+    moved(client, token="w/2", a=2, b="x" * 300)
+    after = kept(client)
+    assert (after.told, after.delivered) == (before.told, before.delivered)
+    assert (after.generation, after.told) == (before.generation + 1, 0)
+    assert store.told(client, [TICKET])[TICKET].intended == {"a": 1}
+
+
+@pytest.mark.parametrize("end", ["release", "intend", "settle"])
+def test_what_the_crm_was_told_leaves_what_the_sources_say(client: Redis, end: str) -> None:
+    lease = moved(client, a="x" * 300, b=2)
+    assert lease
+    dead = Dead("no", 422, None, 1, 1)
+    store.release(client, [Release(lease, told_of(lease, dead=dead))])
+    store.touch(client, [TICKET])
+    lease = due(client)[0]
+    before = kept(client)
+    if end == "intend":
+        assert store.intend(client, lease, told_of(lease, intended={"a": 1}))
+    else:
+        told = told_of(lease, dead=dead, link="L1")
+        assert store.release(client, [Release(lease, told)]) == [True]
+    if end == "settle":
+        assert store.settle_as_is(client, store.read(client, [TICKET])[0], "as it is")
+    after = kept(client)
+    assert after == before._replace(told=after.told, delivered=after.delivered)
+    assert after.told == before.generation == 2
+    assert after.delivered != before.delivered
+
+
+def test_a_touch_changes_nothing_but_the_generation(client: Redis) -> None:
+    lease = moved(client, a=1)
+    assert lease
+    store.release(client, [Release(lease, told_of(lease))])
+    before = kept(client)
+    store.touch(client, [TICKET])
+    assert kept(client) == before._replace(generation=2)
+    assert store.standings(client, [TICKET])[TICKET].generation == 1
+
+
+def test_an_aged_record_keeps_its_generations_and_needs_no_shape(client: Redis) -> None:
+    lease = moved(client, a=1)
+    assert lease
+    store.release(client, [Release(lease, told_of(lease, link="L1"))])
+    store.forget_event(client, [TICKET], 1)
+    before = kept(client)
+    assert store.age_out(client, store.read(client, [TICKET])[0])
+    client.delete("c:shapes")
+    after = kept(client)
+    assert (after.generation, after.told) == (before.generation, before.told)
+    state = store.read(client, [TICKET])[0]
+    assert (state.merged.fields, state.delivered.link) == ({}, "L1")
+
+
+# --- names of fields
+
+
+def names_kept(client: Redis) -> list[tuple[str, ...]]:
+    known = shapes.named(client, client.hkeys("c:shapes"))
+    return sorted(known[key].names for key in client.hkeys("c:shapes"))
+
+
+def test_names_are_kept_once_for_all_records(client: Redis) -> None:
+    for number in range(20):
+        lease = moved(client, Name("crm", "tickets", str(number)), b=1, a=number)
+        assert lease
+        store.release(client, [Release(lease, told_of(lease))])
+    assert names_kept(client) == [("a", "b"), ("a", "b")]
+
+
+def test_names_are_there_even_if_redis_was_emptied_since_they_were_kept_last(client: Redis) -> None:
+    for _ in range(2):
+        lease = moved(client, a=1)
+        assert lease
+        assert names_kept(client) == [("a",)]
+        client.delete("c:shapes")
+        assert store.intend(client, lease, told_of(lease, generation=0))
+        assert names_kept(client) == [("a",)]
+        client.delete("c:shapes")
+        dead = Dead("no", 422, None, 1, 1)
+        store.release(client, [Release(lease, told_of(lease, dead=dead))])
+        assert names_kept(client) == [("a",)]
+        state = replace(lease.state, delivered=told_of(lease, dead=dead))
+        client.delete("c:shapes")
+        assert store.settle_as_is(client, state, "as it is")
+        assert names_kept(client) == [("a",)]
+        client.flushdb()
+
+
+def test_a_record_whose_names_are_gone_is_a_clear_error(
+    client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved(client, a=1)
+    client.delete("c:shapes")
+    monkeypatch.setattr(shapes, "_remembered", {})
+    client.zadd("c:dirty:crm", {store.member_of(TICKET): 0})
+    client.delete("c:lease:crm")
+    for look in (lambda: store.read(client, [TICKET]), lambda: due(client)):
+        with pytest.raises(RedisUnfit, match=r"tickets a:b %đ in crm are gone: c:shapes.*backup"):
+            look()
+    assert store.standings(client, [TICKET])[TICKET].generation == 0
+
+
+def test_names_that_are_not_what_their_key_says_are_an_error(
+    client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved(client, a=1)
+    (key,) = client.hkeys("c:shapes")
+    client.hset("c:shapes", key, '[["b"],[0]]')
+    monkeypatch.setattr(shapes, "_remembered", {})
+    with pytest.raises(RedisUnfit, match=key.hex()):
+        store.read(client, [TICKET])
+
+
+def test_a_process_remembers_a_bounded_number_of_names(
+    client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shapes, "_remembered", {})
+    monkeypatch.setattr(shapes, "REMEMBERED", 4)
+    names = [Name("crm", "tickets", str(number)) for number in range(12)]
+    for number, name in enumerate(names):
+        moved(client, name, **{f"f{number}": number})
+    for step in (1, 3, 12):
+        for start in range(0, 12, step):
+            states = store.read(client, names[start : start + step])
+            assert [list(state.merged.fields) for state in states] == [
+                [f"f{number}"] for number in range(start, start + step)
+            ]
+        assert len(shapes._remembered) <= max(step, 4)
+
+
+def test_names_that_a_process_knows_are_not_asked_for(
+    client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved(client, a=1)
+    store.read(client, [TICKET])
+    monkeypatch.setattr(client, "hmget", None)
+    assert store.read(client, [TICKET])[0].merged == words(a=1)
+
+
+# --- as earlier versions wrote it
+
+
+def test_records_of_an_earlier_version_are_refused(client: Redis) -> None:
+    lease = moved(client, a=1)
+    assert lease
+    call = f'["{store.key_of(TICKET)}",1,"PUT","/",200,0.1,"done","",null]'
+    store.release(client, [replace(up_to_date(lease), calls=(call,))])
+    store.refuse_older(client, ["crm"])
+    client.set(f"c:m:{store.key_of(TICKET)}", "00000001[[],{},-1]")
+    with pytest.raises(RedisUnfit, match="earlier version"):
+        store.refuse_older(client, ["crm"])
+    client.flushdb()
+    client.set("c:m:crm:tickets:7", "00000001[[],{},-1]")
+    client.zadd("c:dirty:crm", {"tickets:7": 1})
+    with pytest.raises(RedisUnfit, match="earlier version"):
+        store.refuse_older(client, ["other", "crm"])
+
+
+def test_an_empty_redis_is_of_no_earlier_version(client: Redis) -> None:
+    store.refuse_older(client, ["crm"])
+
+
+def test_a_record_is_found_by_its_id_in_the_crm_and_no_other(client: Redis) -> None:
+    for number in range(5):
+        lease = moved(client, Name("crm", "tickets", str(number)), a=f"L{number}")
+        assert lease
+        store.release(client, [Release(lease, told_of(lease, link=f"L{number}"))])
+    cursor, looked, states = store.scan_links(client, 0, "L3", 1000)
+    assert (cursor, looked) == (0, 5)
+    assert [state.name.id for state in states] == ["3"]
+
+
+def test_a_text_that_every_record_holds_is_no_id_in_the_crm(client: Redis) -> None:
+    text = put_together(Parts(1, 1, b"[[],[]]", b'{"l":"abc"}'))
+    client.set(f"c:r:{store.key_of(TICKET)}", text)
+    assert store.scan_links(client, 0, "ab", 1000) == (0, 1, [])
