@@ -173,8 +173,10 @@ class Worker:
 
     def _prepare(self) -> None:
         """At the start, and after an outage that may have emptied Redis: see that it keeps what it
-        is given, make the targets' limits known, and see that mappings are in force."""
+        is given and holds nothing of an older version, make the targets' limits known, and see
+        that mappings are in force."""
         judge_redis(self.client)
+        store.refuse_older(self.client, self._config.targets)
         # Before the first claim: nobody returns what a worker held that never showed itself.
         show_alive(self.client, self.name)
         for target in self._config.targets.values():

@@ -188,4 +188,4 @@ def _digest(value: Json) -> str:
 _SHORT = 40
 """Letters of the words that come again and again: states, priorities, names of people at work."""
 
-_known = lru_cache(maxsize=8192)(_digest)
+_known = lru_cache(maxsize=1024)(_digest)  # 300 bytes each
