@@ -32,7 +32,7 @@ from greenlet import getcurrent, greenlet
 
 T = TypeVar("T")
 
-_ASIDE = 32
+_ASIDE = 8
 """Threads for what blocks, made when they are needed first."""
 
 _GRACE = 2.0

@@ -18,6 +18,7 @@ import ssl
 import time
 from collections.abc import Callable
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, TypeVar
 
 from urllib3.connection import HTTPConnection
@@ -194,13 +195,20 @@ class TlsSocket(_Patient, ssl.SSLSocket):
             return
 
 
+def _places(host: str, port: int) -> list[Any]:
+    """Where a host is; only its name must be asked for. Raises socket.gaierror, UnicodeError."""
+    ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    try:
+        return ask(flags=socket.AI_NUMERICHOST)
+    except socket.gaierror:
+        return turns.aside(ask)
+
+
 def connect(connection: HTTPConnection) -> socket.socket:
     """A connected socket within the deadline, however many addresses the name has."""
     host = connection.host.strip("[]")
     try:
-        places = turns.aside(
-            lambda: socket.getaddrinfo(host, connection.port, type=socket.SOCK_STREAM)
-        )
+        places = _places(host, connection.port)
     except (socket.gaierror, UnicodeError) as error:
         raise NameResolutionError(host, connection, socket.gaierror(str(error))) from error
     refusal: OSError = OSError("the name has no address")
