@@ -208,7 +208,7 @@ def _speed(data: Json) -> Table:
             )
         )
     note = (
-        f"One worker process with {data['threads']} sender threads. A lost event is one that was "
+        f"One worker process with {data['threads']} senders. A lost event is one that was "
         "acknowledged and whose state is not in the CRM at the end; an overlap, two calls on one "
         "record at the same time."
     )
