@@ -35,10 +35,7 @@ from requests.adapters import HTTPAdapter
 from requests.exceptions import RequestException
 from urllib3.connection import HTTPConnection, HTTPSConnection, _ResponseOptions
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import (
-    HTTPError,
-    ProxyError,
-)
+from urllib3.exceptions import HTTPError, ProxyError
 from urllib3.util import parse_url
 
 from connector import compact

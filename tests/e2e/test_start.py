@@ -84,7 +84,7 @@ def test_config_check_says_what_cannot_be_reached(cold: System) -> None:
 def test_a_redis_that_cannot_be_worked_on_is_one_clear_line(cold: System) -> None:
     cold.redis.start()
     client = redis.Redis.from_url(cold.redis.url)
-    torn = Parts(1, 0, b"j" + b"no shape" + b"[]", b"")
+    torn = Parts(1, 0, b"j" + b"no shape" + b"[[],[]]", b"")
     client.set("c:r:crm:tickets:1", put_together(torn))
     client.config_set("maxmemory", "100mb")
     client.config_set("maxmemory-policy", "allkeys-lru")

@@ -1,0 +1,344 @@
+"""The steps in which records change, each one script of Redis; `store` says what they are for.
+
+Keys and invariants are told there. Arguments and answers stand at the head of each script; halves
+of records and names of shapes cross as opaque bytes.
+"""
+
+from __future__ import annotations
+
+from connector.flow import ADMIT, NOTE
+from connector.records.layout import BUMP, HEARD, RECORD
+from connector.records.shapes import KEEP_SHAPES
+from connector.redisdb import NOW_MS, ROOM, Script
+
+_IS_GONE = """
+local function is_gone(R)
+  local resource, id = string.match(R, '^([^:]*:[^:]*):(.*)$')
+  return redis.call('SISMEMBER', 'c:gone:' .. resource, id) == 1
+end
+"""
+
+_TAKE = """
+local function held_until(target, r)
+  -- nil: nobody holds it; else the end of the lease, which may be over
+  local held = redis.call('HGET', 'c:lease:' .. target, r)
+  return held and tonumber(string.match(held, '|(%d+)$'))
+end
+local function take(target, r, token, lease_ms)
+  -- whether it is in doubt: an earlier lease was not released, or was released too late
+  local held = held_until(target, r)
+  local doubt = redis.call('SREM', 'c:doubt:' .. target, r)
+  redis.call('HSET', 'c:lease:' .. target, r, token .. '|' .. (now + lease_ms))
+  redis.call('ZADD', 'c:dirty:' .. target, now + lease_ms, r)
+  if riders(target, r) == 1 then
+    redis.call('ZADD', 'c:leased:' .. target, now + lease_ms, r)
+  end
+  return (held or doubt == 1) and 1 or 0
+end
+"""
+
+COMMIT = Script(
+    ROOM
+    + NOW_MS
+    + ADMIT
+    + RECORD
+    + HEARD
+    + KEEP_SHAPES
+    + _IS_GONE
+    + _TAKE
+    + """
+-- ARGV: token, lease ms ('' leases nothing), mapping set ('' notes nothing), shapes, then per
+--       record: target, r, expected, what the sources say ('' unchanged), number of refs, of
+--       serials, refs, serials.
+-- Answer: per record {1} if it has moved on, else {0, generation}, and of a leased one doubt,
+--       generation told, what the CRM was told
+local token, lease_ms, set, answer = ARGV[1], tonumber(ARGV[2]), ARGV[3], {}
+local at = keep_shapes(4)
+while ARGV[at] do
+  local target, r, expected, blob, refs, serials = ARGV[at], ARGV[at + 1], ARGV[at + 2],
+    ARGV[at + 3], tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5])
+  local R = target .. ':' .. r
+  local record = record_of(R)
+  if record.generation ~= expected then
+    answer[#answer + 1] = {1}
+  elseif record.generation == '00000000' and is_gone(R) then
+    answer[#answer + 1] = {0, record.generation}
+  else
+    for i = 1, refs do redis.call('SADD', 'c:refs:' .. ARGV[at + 5 + i], r) end
+    local changed = blob ~= ''
+    for i = 1, serials do
+      changed = hear(R, record, ARGV[at + 5 + refs + i]) or changed
+      if set ~= '' then redis.call('HSETNX', 'c:begun', ARGV[at + 5 + refs + i], set) end
+    end
+    if blob ~= '' then
+      record.generation = string.format('%08x', tonumber(record.generation, 16) + 1)
+      record.merged = blob
+    end
+    if changed then keep(R, record) end
+    local doubt
+    if blob ~= '' then
+      local until_ = held_until(target, r)
+      if until_ and until_ > now then
+        redis.call('ZADD', 'c:dirty:' .. target, until_, r)
+      elseif lease_ms and not admit(target, r) then
+        doubt = take(target, r, token, lease_ms)
+      else
+        redis.call('ZADD', 'c:dirty:' .. target, now, r)
+      end
+    end
+    answer[#answer + 1] = doubt
+      and {0, record.generation, doubt, record.told, record.delivered}
+      or {0, record.generation}
+  end
+  at = at + 6 + refs + serials
+end
+return answer
+"""
+)
+
+DUE = Script(
+    ROOM
+    + NOW_MS
+    + ADMIT
+    + _TAKE
+    + """
+-- ARGV: target, how many, token, lease ms, '1' for a probe: one record, whether due or not.
+-- Answer: when to ask again (ms) or -1, then r, record, doubt …
+local target, most, token, lease_ms, probe =
+  ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]), ARGV[5] == '1'
+local dirty, answer, again, taken = 'c:dirty:' .. target, {-1}, false, 0
+local due = probe and redis.call('ZRANGE', dirty, 0, 50)
+  or redis.call('ZRANGEBYSCORE', dirty, '-inf', now, 'LIMIT', 0, most)
+for _, r in ipairs(due) do
+  if taken >= most then break end
+  local until_ = held_until(target, r)
+  if until_ and until_ > now then
+    redis.call('ZADD', dirty, until_, r)
+  else
+    again = not probe and admit(target, r)
+    if again then break end
+    local doubt = take(target, r, token, lease_ms)
+    local record = redis.call('GET', 'c:r:' .. target .. ':' .. r) or ''
+    for _, part in ipairs({r, record, doubt}) do answer[#answer + 1] = part end
+    taken = taken + 1
+  end
+end
+local first = redis.call('ZRANGE', dirty, 0, 0, 'WITHSCORES')
+if again then answer[1] = math.floor(again)
+elseif first[2] then answer[1] = math.floor(tonumber(first[2])) end
+return answer
+"""
+)
+
+_TOUCHED = (
+    BUMP
+    + """
+local function touch(target, r)
+  -- a record whose reference has moved on: a new generation, so that a delivery now under way
+  -- does not count as up to date
+  if bump(target .. ':' .. r) and not redis.call('HGET', 'c:lease:' .. target, r) then
+    redis.call('ZADD', 'c:dirty:' .. target, now, r)
+  end
+end
+"""
+)
+
+RELEASE = Script(
+    ROOM
+    + NOW_MS
+    + NOTE
+    + RECORD
+    + KEEP_SHAPES
+    + _TOUCHED
+    + """
+-- ARGV: calls kept, referrers at once, shapes, then per record:
+--       target, r, token, generation, generation told, what the CRM was told, due ms ('' up to
+--       date), hold ms, relink, dead, verdict, signature, why, unpaid calls, number of calls, of
+--       edits, calls, edits
+local answer, at = {}, keep_shapes(3)
+while ARGV[at] do
+  local target, r, token, generation, told, blob, due, hold, relink, dead, verdict, sign, why,
+    unpaid = unpack(ARGV, at, at + 13)
+  local calls, edits = tonumber(ARGV[at + 14]), tonumber(ARGV[at + 15])
+  hold = tonumber(hold)
+  local R = target .. ':' .. r
+  local dirty, lease = 'c:dirty:' .. target, 'c:lease:' .. target
+  for i = 1, calls do redis.call('LPUSH', 'c:calls', ARGV[at + 15 + i]) end
+  if calls > 0 then redis.call('LTRIM', 'c:calls', 0, ARGV[1] - 1) end
+  for i = 1, edits do redis.call('LPUSH', 'c:edits', ARGV[at + 15 + calls + i]) end
+  if edits > 0 then redis.call('LTRIM', 'c:edits', 0, ARGV[1] - 1) end
+  spend(target, tonumber(unpaid))
+  if hold > 0 then
+    local until_ = math.max(now + hold, tonumber(redis.call('GET', 'c:hold:' .. target) or '0'))
+    redis.call('SET', 'c:hold:' .. target, string.format('%.0f', until_), 'PX', until_ - now)
+  end
+  local held = redis.call('HGET', lease, r)
+  if not held or string.match(held, '^(.*)|%d+$') ~= token then
+    redis.call('SADD', 'c:doubt:' .. target, r)
+    if not held then redis.call('ZADD', dirty, now, r) end
+    answer[#answer + 1] = 0
+  else
+    redis.call('HDEL', lease, r)
+    redis.call('ZREM', 'c:leased:' .. target, r)
+    local record = record_of(R)
+    record.told, record.delivered = told, blob
+    keep(R, record)
+    local moved = record.generation ~= generation
+    local doubtful = redis.call('SISMEMBER', 'c:doubt:' .. target, r) == 1
+    if dead ~= '' and due == '' then redis.call('ZADD', 'c:dead', now, 'r' .. R)
+    else redis.call('ZREM', 'c:dead', 'r' .. R) end
+    if due ~= '' then
+      redis.call('ZADD', dirty, now + tonumber(due), r)
+    elseif moved or doubtful then
+      redis.call('ZADD', dirty, now, r)
+    else
+      redis.call('ZREM', dirty, r)
+    end
+    if relink == '1' then
+      local refs = 'c:refs:' .. R
+      if redis.call('SCARD', refs) > tonumber(ARGV[2]) then
+        redis.call('SADD', 'c:relink', R)
+      else
+        for _, other in ipairs(redis.call('SMEMBERS', refs)) do
+          touch(target, other)
+        end
+      end
+    end
+    note(target, r, verdict, sign, why)
+    answer[#answer + 1] = 1
+  end
+  at = at + 16 + calls + edits
+end
+return answer
+"""
+)
+
+RENEW = Script(
+    ROOM
+    + NOW_MS
+    + """
+-- ARGV: target, r, token, lease ms
+local held = redis.call('HGET', 'c:lease:' .. ARGV[1], ARGV[2])
+if not held or string.match(held, '^(.*)|%d+$') ~= ARGV[3] then return 0 end
+local expiry = now + tonumber(ARGV[4])
+redis.call('HSET', 'c:lease:' .. ARGV[1], ARGV[2], ARGV[3] .. '|' .. expiry)
+redis.call('ZADD', 'c:dirty:' .. ARGV[1], expiry, ARGV[2])
+redis.call('ZADD', 'c:leased:' .. ARGV[1], 'XX', expiry, ARGV[2])
+return 1
+"""
+)
+
+INTEND = Script(
+    ROOM
+    + NOW_MS
+    + RECORD
+    + KEEP_SHAPES
+    + """
+-- ARGV: target, r, token, generation told, what the CRM was told, shapes: while the lease is ours
+local held = redis.call('HGET', 'c:lease:' .. ARGV[1], ARGV[2])
+if not held or string.match(held, '^(.*)|%d+$') ~= ARGV[3] then return 0 end
+keep_shapes(6)
+local R = ARGV[1] .. ':' .. ARGV[2]
+local record = record_of(R)
+record.told, record.delivered = ARGV[4], ARGV[5]
+keep(R, record)
+return 1
+"""
+)
+
+TOUCH = Script(
+    ROOM
+    + NOW_MS
+    + _TOUCHED
+    + """
+-- ARGV: target, r …: as a changed reference does
+for i = 2, #ARGV do touch(ARGV[1], ARGV[i]) end
+return #ARGV - 1
+"""
+)
+
+SETTLE = Script(
+    RECORD
+    + KEEP_SHAPES
+    + """
+-- ARGV: target, r, generation, what the CRM was told, shapes: of a record that is dead and not
+-- under way
+local R = ARGV[1] .. ':' .. ARGV[2]
+local record = record_of(R)
+if record.generation ~= ARGV[3]
+  or redis.call('ZSCORE', 'c:dirty:' .. ARGV[1], ARGV[2])
+  or redis.call('ZREM', 'c:dead', 'r' .. R) == 0 then return 0 end
+keep_shapes(5)
+record.told, record.delivered = ARGV[3], ARGV[4]
+keep(R, record)
+return 1
+"""
+)
+
+ENSURE = Script(
+    ROOM
+    + NOW_MS
+    + RECORD
+    + _IS_GONE
+    + """
+-- ARGV: target, r, what the sources say: an empty record where there is none
+local R = ARGV[1] .. ':' .. ARGV[2]
+if is_gone(R) then return 0 end
+local record = record_of(R)
+if record.generation ~= '00000000' then return 0 end
+record.generation, record.merged = '00000001', ARGV[3]
+keep(R, record)
+redis.call('ZADD', 'c:dirty:' .. ARGV[1], now, ARGV[2])
+return 1
+"""
+)
+
+
+AGE = Script(
+    ROOM
+    + RECORD
+    + """
+-- ARGV: target, resource, id, generation, what the sources say ('' of a deleted record), generation
+--       told, what the CRM was told.
+-- Forgets what a record holds, if nothing was said or is to be done about it since it was read
+local r = ARGV[2] .. ':' .. ARGV[3]
+local R = ARGV[1] .. ':' .. r
+local record = record_of(R)
+if record.generation ~= ARGV[4]
+  or record.serials ~= ''
+  or redis.call('ZSCORE', 'c:dirty:' .. ARGV[1], r)
+  or redis.call('HEXISTS', 'c:lease:' .. ARGV[1], r) == 1
+  or redis.call('SISMEMBER', 'c:doubt:' .. ARGV[1], r) == 1
+  or redis.call('ZSCORE', 'c:dead', 'r' .. R)
+  or redis.call('EXISTS', 'c:from:' .. R) == 1 then return 0 end
+if ARGV[5] == '' then
+  redis.call('SADD', 'c:gone:' .. ARGV[1] .. ':' .. ARGV[2], ARGV[3])
+  redis.call('DEL', 'c:r:' .. R, 'c:refs:' .. R)
+else
+  record.merged, record.told, record.delivered = ARGV[5], ARGV[6], ARGV[7]
+  keep(R, record)
+end
+return 1
+"""
+)
+
+FORGET = Script(
+    ROOM
+    + RECORD
+    + HEARD
+    + """
+-- ARGV: serial, R …
+for i = 2, #ARGV do
+  local R = ARGV[i]
+  local record = record_of(R)
+  if unhear(R, record, ARGV[1]) then
+    if record.generation == '00000000' and record.delivered == '' and record.serials == '' then
+      redis.call('DEL', 'c:r:' .. R)
+    else
+      keep(R, record)
+    end
+  end
+end
+return 1
+"""
+)
