@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
+import zlib
 from dataclasses import replace
 
 import pytest
@@ -152,3 +154,22 @@ def test_a_long_header_is_read_whole(client: Redis) -> None:
     outcome = journal.outcome(taken.entry, "merged", 1, touched)
     journal.finish(client, [outcome])
     assert len(next(journal.newest_first(client)).touched) == 2000
+
+
+@pytest.mark.parametrize("size", [0, 1, 44, 1_000, 40_000, 1_000_000])
+@pytest.mark.parametrize("kind", ["text", "noise"])
+def test_a_body_comes_back_as_it_was(client: Redis, size: int, kind: str) -> None:
+    noise = random.Random(size).randbytes(size)
+    body = noise if kind == "noise" else (b'{"ticket_id": 1, "status": "open"},' * size)[:size]
+    stored = replace(event(), body=body)
+    assert journal.store(client, [stored]) == 1
+    assert claim(client)[0].entry.event.body == body
+
+
+def test_a_body_of_an_earlier_version_is_read(client: Redis) -> None:
+    journal.store(client, [event()])
+    (key,) = client.keys("c:e:*")
+    text = client.get(key)
+    header = text[: journal.HEADER + int(text[: journal.HEADER], 16)]
+    client.set(key, header + zlib.compress(event().body, 1))
+    assert claim(client)[0].entry.event == event()
