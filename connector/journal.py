@@ -499,20 +499,21 @@ def in_hand(client: Redis) -> set[bytes]:
 _compact = compact.writer(ascii_only=True)
 
 
-_STATES: Mapping[str, EventState] = {"q": "queued", "m": "merged", "u": "unmapped", "d": "dead"}
+_STATES: tuple[EventState, ...] = ("queued", "merged", "unmapped", "dead")
+_LETTERS = {state[0]: state for state in _STATES}
 
 _USUAL: list[Json] = [0, [], None, []]
 """What becomes of an event before it is worked on: left out at the end of a header."""
 
 
 def _header(entry: Entry) -> bytes:
-    """Compact JSON; a state is its first letter, a vendor of the source's own name empty, an id of
-    64 hex digits its bytes in base64, in a list."""
+    """Compact JSON; a state is its number (a letter in earlier versions), a vendor of the source's
+    own name 0, an id of 64 hex digits its bytes in base64, in a list."""
     event = entry.event
     packed: list[Json] = [
-        entry.state[0],
+        _STATES.index(entry.state),
         event.source,
-        "" if event.vendor == event.source else event.vendor,
+        0 if event.vendor == event.source else event.vendor,
         _packed_id(event.id),
         event.kind,
         event.received_at,
@@ -556,8 +557,8 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 def _entry(serial: int, text: bytes, begun: int = 0) -> Entry:
     end = HEADER + int(text[:HEADER], 16)
-    letter, source, vendor, id_, kind, at, *became = compact.read(text[HEADER:end])
-    state = _STATES[letter[0]]
+    known, source, vendor, id_, kind, at, *became = compact.read(text[HEADER:end])
+    state = _STATES[known] if isinstance(known, int) else _LETTERS[known[0]]
     set_number, touched, problem, warnings = became + _USUAL[len(became) :]
     body = _inflated(text[end:]) if len(text) > end else b""
     # Only what the source itself could not read was dead before any mapping set saw it.
