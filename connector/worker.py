@@ -34,7 +34,7 @@ from redis.exceptions import OutOfMemoryError, RedisError
 from rq import Worker as RqWorker
 from rq.serializers import JSONSerializer
 
-from connector import alerts, assemble, flow, journal, retention
+from connector import alerts, assemble, flow, journal, retention, turns
 from connector.alive import MISSING_AFTER, show_alive
 from connector.config import Config
 from connector.errors import RedisUnfit
@@ -199,6 +199,7 @@ class Worker:
         pause = 0.2
         while not self._stopping:
             try:
+                turns.sleep(0)  # the senders' turn, however quickly Redis answers
                 if not self._prepared:
                     self._prepare()
                 began = time.monotonic()
