@@ -80,16 +80,12 @@ class _Patient(socket.socket):
     def until_readable(self) -> None:
         """Raises TimeoutError when the call has no more time."""
         left = under_way().left()
-        if self._ear is None:
-            self._ear = turns.Ear(self.fileno())
-        self._ear.until_readable(left)
+        self._hearing().until_readable(left)
 
     def until_writable(self) -> None:
         """Raises TimeoutError when the call has no more time."""
         left = under_way().left()
-        if self._ear is None:
-            self._ear = turns.Ear(self.fileno())
-        self._ear.until_writable(left)
+        self._hearing().until_writable(left)
 
     def detach(self) -> int:
         """As of any socket; what is heard of it is for its new owner."""
@@ -99,6 +95,11 @@ class _Patient(socket.socket):
     def _real_close(self, *args: Any) -> None:
         self._hear_no_more()
         super()._real_close(*args)  # type: ignore[misc]
+
+    def _hearing(self) -> turns.Ear:
+        if self._ear is None:
+            self._ear = turns.Ear(self.fileno())
+        return self._ear
 
     def _hear_no_more(self) -> None:
         if self._ear is not None:
@@ -123,19 +124,17 @@ class PlainSocket(_Patient):
                 raise OSError(number, os.strerror(number)) from None
 
     def recv(self, *args: Any, **kwargs: Any) -> bytes:
-        while True:
-            self.until_readable()
-            try:
-                return super().recv(*args, **kwargs)
-            except BlockingIOError:
-                continue
+        return self._once_readable(partial(super().recv, *args, **kwargs))
 
     def recv_into(self, *args: Any, **kwargs: Any) -> int:
+        return self._once_readable(partial(super().recv_into, *args, **kwargs))
+
+    def _once_readable(self, step: Callable[[], T]) -> T:
         while True:
             self.until_readable()
             try:
-                return super().recv_into(*args, **kwargs)
-            except BlockingIOError:
+                return step()
+            except BlockingIOError:  # woken for nothing
                 continue
 
     def sendall(self, data: Any, flags: int = 0) -> None:
