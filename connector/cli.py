@@ -79,11 +79,11 @@ def web(host: str, port: int) -> None:
 @click.option("--burst", is_flag=True, help="End when nothing is left to do now.")
 def worker(threads: int | None, burst: bool) -> None:
     """The worker process: maps events and brings the CRM up to date."""
-    from connector.worker import Worker, give_way
+    from connector.worker import Worker, settle_in
 
     process = Worker(configuration(), threads)
     process.catch_signals()
-    give_way()
+    settle_in()
     try:
         process.run(burst=burst)
     except MappingInvalid as error:

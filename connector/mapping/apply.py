@@ -90,21 +90,41 @@ def apply_rules(
     try:
         changes = tuple(_all_changes(rules, run))
     except Wrong as wrong:
-        return Applied("error", warnings=tuple(run.warnings), error=wrong.problem)
+        return Applied("error", warnings=tuple(run.doubts.warnings), error=wrong.problem)
     except Exception as error:  # a fault of ours must not stop the worker
         message = f"the event cannot be mapped: {type(error).__name__}: {error}"
-        problem = Problem(message, "this is a fault of the connector", run.place)
-        return Applied("error", warnings=tuple(run.warnings), error=problem)
-    return Applied("mapped", changes, tuple(run.warnings))
+        problem = Problem(message, "this is a fault of the connector", run.doubts.place)
+        return Applied("error", warnings=tuple(run.doubts.warnings), error=problem)
+    return Applied("mapped", changes, tuple(run.doubts.warnings))
+
+
+class Doubts:
+    """What was warned of so far in one event, and where its run stands: `place` is that of the rule
+    at work, for warnings and for faults of ours.
+
+    Apart from the run, which knows it: in a circle they would keep the whole document until Python
+    looks for circles.
+    """
+
+    __slots__ = ("located", "place", "warnings")
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.located: Located | None = None
+        self.warnings: list[Problem] = []
+
+    def warn(self, message: str) -> None:
+        """Notes a doubt about the expression that was evaluated last."""
+        text = self.located.text if self.located else ""
+        problem = Problem(f"{message} in `{text}`", "", self.place)
+        if problem not in self.warnings:
+            self.warnings.append(problem)
 
 
 class Run:
-    """One event on its way through the rules: its document, and what was warned of so far.
+    """One event on its way through the rules; `place` is that of the first."""
 
-    `place` is that of the rule at work, for warnings and for faults of ours.
-    """
-
-    __slots__ = ("_context", "_located", "document", "place", "timezone", "warnings")
+    __slots__ = ("_context", "document", "doubts", "timezone")
 
     def __init__(
         self,
@@ -115,27 +135,18 @@ class Run:
     ) -> None:
         self.document = document
         self.timezone = timezone
-        self.warnings: list[Problem] = []
-        self.place = place
-        self._located: Located | None = None
-        self._context = Context(timezone, tables, self.warn)
+        self.doubts = Doubts(place)
+        self._context = Context(timezone, tables, self.doubts.warn)
 
     def value(self, located: Located, scope: Mapping[str, Json]) -> Json:
         """The value of an expression in the document, or in an item's scope."""
-        self.place = located.place
-        self._located = located
+        self.doubts.place = located.place
+        self.doubts.located = located
         try:
             return evaluate(located.expression, scope, self._context)
         except EvaluationFailed as error:
             message = f"{error.message} in `{located.text}`"
             raise Wrong(message, "", located.at(error.offset)) from error
-
-    def warn(self, message: str) -> None:
-        """Notes a doubt about the expression that was evaluated last."""
-        text = self._located.text if self._located else ""
-        problem = Problem(f"{message} in `{text}`", "", self.place)
-        if problem not in self.warnings:
-            self.warnings.append(problem)
 
     def received_at(self) -> Micros | None:
         text = self.document["meta"].get("received_at")
@@ -281,7 +292,7 @@ def _version(located: Located, run: Run, scope: Mapping[str, Json]) -> Micros | 
     received_at = run.received_at()
     if version is None or received_at is None or version <= received_at + AHEAD:
         return version
-    run.warn(
+    run.doubts.warn(
         "the version lies more than 24 hours ahead of the time of receipt, which counts instead: "
         f"found {described(value)}"
     )
@@ -314,7 +325,7 @@ def _same_value(one: Value, other: Value) -> bool:
 
 def _field(rule: FieldRule, run: Run, scope: Mapping[str, Json]) -> Any:
     """The field's value for the change; ABSENT where it is left alone."""
-    run.place = rule.place
+    run.doubts.place = rule.place
     outcome = _OUTCOMES[type(rule.source)](rule, rule.source, run, scope)
     if outcome is ABSENT:
         return ABSENT
