@@ -35,6 +35,8 @@ T = TypeVar("T")
 _ASIDE = 8
 """Threads for what blocks, made when they are needed first."""
 
+_LONG = 3600.0
+
 _GRACE = 2.0
 """Seconds for the others to end once the first has."""
 
@@ -83,6 +85,12 @@ class Turns:
         self._taking += 1
         # Made by the loop: one that has ended goes back to where it was made
         self.loop.call_soon(lambda: _Taker(self, taker).switch())
+
+    def begin(self, function: Callable[[], None]) -> Begun:
+        """As `start`; what it raises is for who asks for its end."""
+        begun = Begun(self, function)
+        self.start(begun.run)
+        return begun
 
     def wait(self) -> None:
         """Let the others go on until somebody switches back."""
@@ -155,6 +163,34 @@ class Bell:
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
             waiting.switch()
+
+
+class Begun:
+    """A function that was begun and that somebody may wait for."""
+
+    __slots__ = ("_ends", "_error", "_function", "ended")
+
+    def __init__(self, turns: Turns, function: Callable[[], None]) -> None:
+        self._function = function
+        self._ends = Bell(turns)
+        self._error: Exception | None = None
+        self.ended = False
+
+    def run(self) -> None:
+        """To its end, well or not."""
+        try:
+            self._function()
+        except Exception as error:
+            self._error = error
+        self.ended = True
+        self._ends.ring()
+
+    def join(self) -> None:
+        """Wait for its end. Raises what it raised."""
+        while not self.ended:
+            self._ends.wait(_LONG)
+        if self._error is not None:
+            raise self._error
 
 
 class Queue(Generic[T]):

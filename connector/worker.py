@@ -1,14 +1,19 @@
 """The worker process: one dispatcher that owns Redis, N senders that only do HTTP. All of them take
 turns in one thread: who waits for an answer lets another go on.
 
-A round of the dispatcher is the design's picture: finish + claim events, merge + lease records,
-lease what is due, hand the calls to the senders, release what they have done. Nothing sleeps for a
-retry, a limit or a lease: those are due times in Redis.
+The dispatcher has two halves that go round side by side, so that one computes while the other waits
+for Redis:
+
+    take in    finish + claim events, merge + lease their records, hand the calls to the senders
+    send out   release what the senders have done, lease what is due, hand the calls to the senders
+
+Nothing sleeps for a retry, a limit or a lease: those are due times in Redis.
 
 Invariants:
 - What the dispatcher has in hand (claims not merged, outcomes not written, releases not stored)
   stays in its lists until Redis has taken it, so an outage of Redis loses nothing and repeats
-  harmlessly.
+  harmlessly. Claims and outcomes are changed by the half that takes in and by nobody else as long
+  as it runs; from releases and probes only the half that sends out takes any away.
 - The process never exits because Redis or the CRM is away; it ends by a signal, or in a burst when
   there is nothing left to do now.
 - A process that dies leaves claims that the maintenance of any other returns, and leases that
@@ -20,6 +25,7 @@ from __future__ import annotations
 import gc
 import itertools
 import logging
+import math
 import os
 import secrets
 import signal
@@ -49,7 +55,7 @@ from connector.redisdb import PREFIX, Redis, connect
 from connector.replay import merge_events
 from connector.targets.http import Http
 from connector.telemetry import Telemetry
-from connector.turns import Bell, Queue, Turns
+from connector.turns import Begun, Bell, Queue, Turns
 
 log = logging.getLogger(__name__)
 
@@ -61,16 +67,19 @@ STOP_WITHIN = 25.0
 """Seconds to finish what is in flight after SIGTERM; platforms kill at 30."""
 
 ROUND_SECONDS = 0.015
-"""How far apart rounds begin while events trickle in and senders are free: what gathers meanwhile
-shares the cost of a round. The first event after a quiet time and a backlog wait for nothing."""
+"""How far apart the rounds of a half begin while events trickle in and senders are free: what
+gathers meanwhile shares the cost of a round. The first event after a quiet time and a backlog wait
+for nothing."""
 
 FULL_ROUND_SECONDS = 0.004
-"""The same while few senders are free, or more is due than they could take: what they have done
-makes room for more."""
+"""The same for sending out while few senders are free, or more is due than they could take: what
+they have done makes room for more."""
 
 IDLE_SECONDS = 1.0
-BUSY_POLL_SECONDS = 0.01
 PROBE_POLL_SECONDS = 0.5
+
+CALM_SECONDS = 10.0
+"""After so long without trouble with Redis the next is met with little patience again."""
 
 NICE = 5
 """How much less urgent a worker's work is than the answer to a webhook on the same machine, in the
@@ -149,19 +158,21 @@ class Worker:
         self._tasks = itertools.count()
         self._probe_at = 0.0
         self._prepared = False
-        self._backlog = self._more_due = False
+        self._reserved = 0  # senders for what is being merged and leased
+        self._idle = self._more_due = False
         self._told, self._urgent, self._stopped = (Bell(self._turns) for _ in range(3))
-        self._stopping = False
+        self._stopping = self._burst = False
         self._ended = threading.Event()
 
     # --- the life of the process
 
     def run(self, *, burst: bool = False) -> None:
         """Work until `stop`, or in a burst until nothing is left to do now."""
+        self._burst = burst
         maintenance = threading.Thread(target=self._maintain, name="maintenance", daemon=True)
         maintenance.start()
         try:
-            self._turns.run(lambda: self._direct(burst=burst))
+            self._turns.run(self._direct)
         finally:
             self._ended.set()
             maintenance.join(timeout=2.0)
@@ -171,7 +182,8 @@ class Worker:
         if self._stopping and signum is not None:
             os._exit(1)
         self._stopping = True
-        self._stopped.ring_from_outside()
+        for bell in (self._told, self._stopped):
+            bell.ring_from_outside()
 
     def catch_signals(self) -> None:
         """End in good order on SIGTERM and SIGINT. Main thread only."""
@@ -194,49 +206,67 @@ class Worker:
 
     # --- the dispatcher
 
-    def _direct(self, *, burst: bool) -> None:
+    def _direct(self) -> None:
         for _ in range(self.threads):
             self._hire()
         log.info("worker %s with %d threads is ready", self.name, self.threads)
-        self._dispatch(burst)
+        self._dispatch()
         for _ in range(self.threads):
             self._work.put(None)
 
-    def _dispatch(self, burst: bool) -> None:
-        pause = 0.2
+    def _dispatch(self) -> None:
+        """Both halves, until it is time to end; the other one is begun anew after trouble."""
+        taking_in: Begun | None = None
+        pause, troubled = 0.0, -math.inf
         while not self._stopping:
             try:
-                turns.sleep(0)  # the senders' turn, however quickly Redis answers
                 if not self._prepared:
                     self._prepare()
+                if taking_in is None:
+                    taking_in = self._turns.begin(self._take_in)
+                if taking_in.ended:
+                    taking_in.join()
                 began = time.monotonic()
-                idle_until = self._round()
-                pause = 0.2
+                idle_until = self._send_out()
                 if idle_until is not None:
-                    if burst and self._nothing_left(idle_until):
-                        return
+                    if self._burst and self._nothing_left(idle_until):
+                        self._stopping = True
+                        break
                     self._wait(idle_until)
                 self._gather(began)
             except RedisError as error:
+                calm = time.monotonic() - troubled > CALM_SECONDS
+                pause = 0.2 if calm else min(pause * 2, 5.0)
                 log.warning("Redis is away (%s); trying again in %.1f s", error, pause)
                 self._prepared = False
+                _await_end(taking_in)
+                taking_in = None
                 self._stopped.wait(pause)
-                pause = min(pause * 2, 5.0)
+                troubled = time.monotonic()
+        _await_end(taking_in)
         self._wind_up()
 
-    def _gather(self, began: float) -> None:
-        """Let the next round have more to do than one event; not while anybody waits for it."""
-        spare = self._free() >= self.threads / 4 and not self._more_due
-        apart = ROUND_SECONDS if spare else FULL_ROUND_SECONDS
-        rest = began + apart - time.monotonic()
-        if rest > 0 and not self._backlog:
-            self._urgent.wait(rest)
+    # --- taking in
 
-    def _round(self) -> float | None:
-        """One round. None when there is more to do at once, else when (monotonic) to look again."""
+    def _take_in(self) -> None:
+        """Round after round, until there is trouble or the end."""
+        self._idle = False
+        try:
+            while self._prepared and not self._stopping:
+                began = time.monotonic()
+                claims = self._claim_and_merge()
+                if claims or self._hand.finished:
+                    rest = began + ROUND_SECONDS - time.monotonic()
+                    # The senders have their turn, however quickly Redis answers.
+                    turns.sleep(0 if claims >= BATCH else max(rest, 0))
+                else:
+                    self._await_more()
+        finally:
+            self._told.ring()
+
+    def _claim_and_merge(self) -> int:
+        """One round; how many events it took in."""
         hand = self._hand
-        self._collect()
-        self._settle()  # first: what is released makes room within the limits of its target
         if not hand.claims:
             execution = secrets.token_hex(8)
             claimed = journal.claim(self.client, self.name, execution, BATCH, hand.finished)
@@ -245,9 +275,7 @@ class Worker:
             for job in claimed.strange:
                 adopted = journal.adopt(self.client, self.name, job, execution)
                 hand.claims.extend([adopted] if adopted else [])
-        leases: list[Lease] = []
         claims = len(hand.claims)
-        self._backlog = claims >= BATCH
         if claims:
             token = f"{self.name}/{secrets.token_hex(4)}"
             # A job that outlived its event's merging runs no more.
@@ -257,28 +285,67 @@ class Worker:
             entries = [claim.entry for claim in hand.claims]
             # With senders to spare a record goes out at once; otherwise it waits its turn.
             leasing = self._free() >= claims
-            merging = merge_events(self.reconciler, entries, token=token, leasing=leasing)
-            self.telemetry.merged(merging.entries)
-            hand.finished.extend(zip(merging.entries, hand.claims, strict=True))
-            hand.claims.clear()
-            leases.extend(merging.leases)
-        room = self._free() - len(leases)
+            with self._reserving(claims if leasing else 0):
+                merging = merge_events(self.reconciler, entries, token=token, leasing=leasing)
+                self.telemetry.merged(merging.entries)
+                hand.finished.extend(zip(merging.entries, hand.claims, strict=True))
+                hand.claims.clear()
+                self._start(merging.leases)
+            if not leasing or self._boarding or hand.releases:
+                self._told.ring()  # there is something to send out
+        return claims
+
+    @contextmanager
+    def _reserving(self, senders: int) -> Iterator[None]:
+        self._reserved = senders
+        try:
+            yield
+        finally:
+            self._reserved = 0
+
+    def _await_more(self) -> None:
+        """Until there may be something to claim, or a target takes calls again."""
+        self._idle = True
+        if self._burst:
+            self._told.ring()
+        if self.client.blpop([f"{PREFIX}wake"], timeout=IDLE_SECONDS):
+            self._told.ring()
+        self._idle = False
+
+    # --- sending out
+
+    def _send_out(self) -> float | None:
+        """One round. None when there is more to do at once, else when (monotonic) to look again."""
+        hand = self._hand
+        self._collect()
+        self._settle()  # first: what is released makes room within the limits of its target
+        room = self._free()
         due, look_again = self._due(room)
         self._more_due = len(due) >= room
-        leases.extend(due)
-        self._start(leases)
+        self._start(due)
         self._depart()
         self._probe()
-        if claims or due or hand.finished or hand.releases:
+        if due or hand.releases:
             return None
         return min([look_again, *(boarding.departs for boarding in self._boarding.values())])
+
+    def _gather(self, began: float) -> None:
+        """Let the next round have more to do than one release; not while anybody waits for it."""
+        spare = self._free() >= self.threads / 4 and not self._more_due
+        apart = ROUND_SECONDS if spare else FULL_ROUND_SECONDS
+        rest = began + apart - time.monotonic()
+        if rest > 0:
+            self._urgent.wait(rest)
+        else:
+            turns.sleep(0)
 
     def _settle(self) -> None:
         """Store what the senders have done."""
         hand = self._hand
-        store.release(self.client, hand.releases)
-        self.telemetry.released(hand.releases)
-        hand.releases.clear()
+        releases = list(hand.releases)  # more may come meanwhile
+        store.release(self.client, releases)
+        self.telemetry.released(releases)
+        del hand.releases[: len(releases)]
         for result in hand.probed:
             opened = flow.probed(
                 self.client,
@@ -291,7 +358,7 @@ class Worker:
         hand.probed.clear()
 
     def _free(self) -> int:
-        return max(0, self.threads - len(self._started))
+        return max(0, self.threads - len(self._started) - self._reserved)
 
     def _due(self, room: int) -> tuple[list[Lease], float]:
         """Leases on records whose time has come, and when (monotonic) to look again."""
@@ -380,20 +447,14 @@ class Worker:
         self._turns.start(self._send)
 
     def _wait(self, until: float) -> None:
-        """Until something is done, received or due."""
-        if self._started:
-            self._collect(timeout=BUSY_POLL_SECONDS)
-            self._replace_hung()
-            return
-        seconds = until - time.monotonic()
-        if seconds > 0.01:
-            self.client.blpop([f"{PREFIX}wake"], timeout=min(seconds, IDLE_SECONDS))
+        """Until something is done, taken in or due."""
+        self._told.wait(until - time.monotonic())
+        self._replace_hung()
 
     def _nothing_left(self, look_again: float) -> bool:
+        under_way = self._started or self._boarding or not self._idle
         waits = look_again - time.monotonic() > 0.01
-        return (
-            not self._started and not self._boarding and waits and journal.queued(self.client) == 0
-        )
+        return not under_way and waits and journal.queued(self.client) == 0
 
     def _return_unknown_claims(self) -> None:
         """What Redis gave us in an answer that never came goes back to the queue."""
@@ -512,6 +573,13 @@ def _unless_full() -> Iterator[None]:
         yield
     except OutOfMemoryError as error:
         log.warning("maintenance: Redis is full (%s)", error)
+
+
+def _await_end(half: Begun | None) -> None:
+    """Until a half has ended that knows that it is to end."""
+    with suppress(RedisError):  # what is away for one half is away for the other
+        if half is not None:
+            half.join()
 
 
 def settle_in() -> None:
