@@ -139,6 +139,32 @@ def test_one_that_never_ends_does_not_keep_the_others(monkeypatch: pytest.Monkey
     assert time.monotonic() - begun < IN_VAIN
 
 
+# --- what is begun and waited for
+
+
+def test_the_end_of_what_was_begun_is_waited_for_and_what_it_raised_is_raised_there() -> None:
+    taking = Turns()
+    seen: list[object] = []
+
+    def fails() -> None:
+        turns.sleep(0.05)
+        raise ValueError("its own")
+
+    def first() -> None:
+        good, bad = taking.begin(lambda: turns.sleep(0.05)), taking.begin(fails)
+        seen.append(good.ended)
+        good.join()
+        good.join()  # once more is no wait at all
+        seen.append(good.ended)
+        try:
+            bad.join()
+        except ValueError as error:
+            seen.append(str(error))
+
+    apart(lambda: taking.run(first))
+    assert seen == [False, True, "its own"]
+
+
 # --- bells and queues
 
 
