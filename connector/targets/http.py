@@ -30,9 +30,6 @@ from urllib.parse import SplitResult, urlsplit
 
 import certifi
 import urllib3
-from requests import PreparedRequest, Response
-from requests.adapters import HTTPAdapter
-from requests.exceptions import RequestException
 from urllib3.connection import HTTPConnection, HTTPSConnection, _ResponseOptions
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError, ProxyError
@@ -42,6 +39,12 @@ from connector import compact
 from connector.frozen import dataclass
 from connector.model import Json
 from connector.targets import heads, sockets
+from connector.targets.lean_requests import (
+    HTTPAdapter,
+    PreparedRequest,
+    RequestException,
+    Response,
+)
 from connector.targets.proxies import proxy_headers
 
 if TYPE_CHECKING:
