@@ -29,7 +29,7 @@ import threading
 import time
 from collections import Counter as Tally
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -336,30 +336,34 @@ class Meter:
 
     def released(self, releases: Sequence[Release]) -> None:
         """What became of a batch of deliveries. Called once they are stored."""
+        tally: Tally[tuple[str, ...]] = Tally()
         for release in releases:
-            self._note(self._release, release)
+            try:
+                tally.update(self._released(release))
+            except Exception:
+                log.exception("counting what happened; the work goes on")
+        for series, count in tally.items():
+            self._count(*series, count=count)
 
-    def _release(self, release: Release) -> None:
+    def _released(self, release: Release) -> Iterator[tuple[str, ...]]:
+        """The series that count it; what it took is noted."""
         name = release.lease.name
-        for line in release.calls:
-            self._called(name.target, line)
+        for status, seconds in release.answered:
+            group = f"{status // 100}xx" if status else "none"
+            yield "connector_calls_total", name.target, group
+            self._observe("connector_call_seconds", name.target, seconds)
         if release.verdict:
             answer = MEANINGS[release.verdict]
-            self._count("connector_deliveries_total", name.target, name.resource, answer)
+            yield "connector_deliveries_total", name.target, name.resource, answer
         if release.verdict == "ok":
             state = release.lease.state
             if stamp := latest(state.merged):
                 times = (release.delivered.at, state.delivered.at)
                 self._delivered.append((name.target, stamp.serial, *times))
         elif release.due_in is not None and release.verdict:
-            self._count("connector_retries_total", name.target)
+            yield "connector_retries_total", name.target
         if release.due_in is None and release.delivered.dead:
-            self._count("connector_dead_total", "record")
-
-    def _called(self, target: str, line: str) -> None:
-        _, _, _, _, status, seconds, *_ = json.loads(line)
-        self._count("connector_calls_total", target, f"{status // 100}xx" if status else "none")
-        self._observe("connector_call_seconds", target, seconds)
+            yield "connector_dead_total", "record"
 
     # --- handing over
 
@@ -473,10 +477,13 @@ return 1
 
 def latest(merged: Merged) -> Stamp | None:
     """The stamp of the latest event whose words a record's state holds, if there is any."""
-    stamps = [cell.stamp or cell.newest for cell in merged.fields.values()]
-    if merged.deleted:
-        stamps.append(merged.deleted)
-    return max(stamps, key=lambda stamp: stamp.serial, default=None)
+    last = merged.deleted
+    for cell in merged.fields.values():
+        stamp = cell.stamp or cell.newest
+        # Mostly one object stands in all the fields
+        if stamp is not last and stamp and (last is None or stamp.serial > last.serial):
+            last = stamp
+    return last
 
 
 def totals(client: Redis) -> dict[str, float]:

@@ -370,7 +370,8 @@ class Reconciler:
         says = not probing or done  # a probe that failed says nothing new
         return replace(
             release,
-            calls=tuple(_call_line(work.lease.name, call) for call in outcome.calls),
+            calls=tuple([_call_line(work.lease.name, call) for call in outcome.calls]),
+            answered=tuple([(call.status, call.seconds) for call in outcome.calls]),
             unpaid=len(outcome.calls) - self._paid(work.lease.name),
             edits=tuple(map(edits.pack, _edits(work, outcome))),
             verdict=flow.VERDICTS[outcome.meaning] if says else "",

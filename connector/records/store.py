@@ -144,9 +144,10 @@ class Release:
     date, or given up (`delivered.dead`).
 
     `hold`: seconds that the whole target waits. `relink`: records that refer to this one must be
-    looked at again. `calls` and `edits` as they are kept. `verdict`, `signature` and `why` are
-    what the delivery says about its target (`connector.flow`). `unpaid`: calls that it made beyond
-    what its lease has paid of the target's rate.
+    looked at again. `calls` and `edits` as they are kept. `answered`: of each call its status, None
+    when none came, and how many seconds it took. `verdict`, `signature` and `why` are what the
+    delivery says about its target (`connector.flow`). `unpaid`: calls that it made beyond what its
+    lease has paid of the target's rate.
     """
 
     lease: Lease
@@ -155,6 +156,7 @@ class Release:
     hold: float = 0.0
     relink: bool = False
     calls: tuple[str, ...] = ()
+    answered: tuple[tuple[int | None, float], ...] = ()
     edits: tuple[str, ...] = ()
     verdict: Verdict = ""
     signature: str = ""

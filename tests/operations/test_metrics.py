@@ -60,7 +60,7 @@ def release(
     serial: int = 1,
     due_in: float | None = None,
     dead: bool = False,
-    calls: tuple[str, ...] = (),
+    answered: tuple[tuple[int | None, float], ...] = (),
     before: int = 0,
 ) -> Release:
     name = Name("crm", "tickets", "7")
@@ -69,12 +69,7 @@ def release(
     lease = Lease(State(name, 1, merged, Delivered(at=before)), "t", False)
     given_up = Dead("no", 422, None, 1, 1) if dead else None
     told = Delivered(at=time.time_ns() // 1000, dead=given_up)
-    return Release(lease, told, due_in=due_in, verdict=verdict, calls=calls)
-
-
-def call(status: int | None, seconds: float) -> str:
-    shown = "null" if status is None else status
-    return f'["crm:tickets:7",1,"PUT","/tickets/7",{shown},{seconds},"done",""]'
+    return Release(lease, told, due_in=due_in, verdict=verdict, answered=answered)
 
 
 def samples(text: bytes | str) -> dict[str, float]:
@@ -121,9 +116,9 @@ def test_deliveries_count_by_what_the_answer_meant(client: Redis) -> None:
     meter = Meter("w", KINDS)
     meter.released(
         [
-            release("ok", calls=(call(200, 0.03), call(503, 0.2))),
+            release("ok", answered=((200, 0.03), (503, 0.2))),
             release("refused", dead=True),
-            release("down", due_in=5.0, calls=(call(None, 10.0),)),
+            release("down", due_in=5.0, answered=((None, 10.0),)),
             release("credentials", due_in=0.0),
             release("", due_in=0.0),
         ]
@@ -213,13 +208,21 @@ def test_what_is_counted_while_others_hand_over_is_counted_once(client: Redis) -
 def test_notes_are_counted_once_whoever_works_them_off(client: Redis) -> None:
     """Fewer than are counted at once, more, and while another thread counts."""
     meter = Meter("w", KINDS)
-    for number in range(metrics.NOTES_MOST * 3 + 7):
-        meter.released([release(serial=number + 1, calls=(call(200, 0.01),))])
-    meter.publish(client)
-    meter.publish(client)
     expected = metrics.NOTES_MOST * 3 + 7
-    assert total(client, "connector_calls_total", "crm", "2xx") == expected
-    assert total(client, "connector_deliveries_total", "crm", "tickets", "done") == expected
+    for _ in range(expected):
+        meter.verified("caresoft")
+    meter.publish(client)
+    meter.publish(client)
+    assert total(client, "connector_verified_total", "caresoft") == expected
+
+
+def test_what_is_alike_in_a_batch_is_counted_each(client: Redis) -> None:
+    meter = Meter("w", KINDS)
+    meter.released([release(serial=n, answered=((200, 0.01), (503, 1.0))) for n in range(1, 6)])
+    meter.publish(client)
+    assert total(client, "connector_calls_total", "crm", "2xx") == 5
+    assert total(client, "connector_calls_total", "crm", "5xx") == 5
+    assert total(client, "connector_deliveries_total", "crm", "tickets", "done") == 5
 
 
 def test_a_full_redis_still_takes_counts(tmp_path: Path) -> None:
@@ -338,7 +341,7 @@ def test_counting_costs_the_worker_little_for_each_event() -> None:
     """Some 7 µs on a quiet machine; far more would show in the throughput."""
     meter = Meter("w", KINDS)
     entries = [entry(number) for number in range(64)]
-    releases = [release(calls=(call(200, 0.02),)) for _ in range(64)]
+    releases = [release(answered=((200, 0.02),)) for _ in range(64)]
     best = float("inf")
     for _ in range(20):
         began = time.thread_time()

@@ -169,7 +169,7 @@ def test_a_worker_that_is_stopped_hands_over_its_last_counts(system: System) -> 
 def test_a_fault_in_telling_is_logged_and_stops_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A line of a call that is none stands for any mistake in counting or tracing."""
+    """A status and a line of a call that are none stand for any mistake in counting or tracing."""
     (tmp_path / "config.yaml").write_text(
         "sources: {caresoft: {kind: caresoft, secrets: [CS123]}}\n"
         "targets: {crm: {base_url: 'http://localhost', auth: {type: none}}}\n"
@@ -177,12 +177,14 @@ def test_a_fault_in_telling_is_logged_and_stops_nothing(
     telling = Telemetry("worker", load(tmp_path / "config.yaml", {}))
     lease = Lease(State(Name("crm", "tickets", "7"), 1, Merged(), Delivered()), "t", False)
     with caplog.at_level(logging.DEBUG, "connector"):
-        telling.released([Release(lease, Delivered(), verdict="ok", calls=("odd",))])
-        telling.meter.unpublished()
+        odd = Release(lease, Delivered(), verdict="ok", answered=(("odd", 1),), calls=("odd",))
+        good = Release(lease, Delivered(), verdict="ok", answered=((200, 1.0),))
+        telling.released([odd, good])
     assert [record.message for record in caplog.records] == [
-        "telling what happened; the work goes on",
         "counting what happened; the work goes on",
+        "telling what happened; the work goes on",
     ]
+    assert telling.meter.unpublished()['["connector_calls_total","crm","2xx"]'] == 1
 
 
 # --- OpenTelemetry
