@@ -23,19 +23,13 @@ from dataclasses import dataclass
 from typing import Any, TextIO, TypeAlias
 
 from connector.redaction import Redaction
+from connector.unloaded import without
 
-# For its own pretty tracebacks structlog would load rich, and pygments with it: megabytes in every
-# process, for what is not used here.
-_unused = {name: sys.modules.get(name) for name in ("rich", "rich.traceback")}
-sys.modules.update(dict.fromkeys(_unused))  # type: ignore[arg-type]
-try:
+# structlog would load rich, with pygments, for pretty tracebacks, and greenlet and colorama for
+# what is not used here either: megabytes in every process.
+with without("rich", "rich.traceback", "greenlet", "colorama"):
     import structlog
     from structlog.stdlib import ExtraAdder, ProcessorFormatter
-finally:
-    for _name, _module in _unused.items():
-        del sys.modules[_name]
-        if _module is not None:
-            sys.modules[_name] = _module
 
 Fields: TypeAlias = MutableMapping[str, Any]
 

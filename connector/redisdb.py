@@ -26,8 +26,6 @@ from redis.exceptions import (
 )
 from redis.retry import Retry
 
-from connector.turns import Cooperative, aside
-
 PREFIX = "c:"
 """Every key of ours starts so; RQ's start with `rq:`."""
 
@@ -65,6 +63,8 @@ def connect(url: str, *, timeout: float = 5.0, taking_turns: bool = False) -> Re
 @lru_cache
 def _taking_turns(kind: type[Any]) -> type[Any]:
     """The same kind of connection, with sockets that let others go on."""
+    # Here, because nobody takes turns in the web process, and what it needs takes 1 MiB.
+    from connector.turns import Cooperative, aside
 
     class TakingTurns(kind):  # type: ignore[misc]
         def _connect(self) -> Cooperative:

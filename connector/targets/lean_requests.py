@@ -1,35 +1,16 @@
-"""requests without what no call to an API needs: loaded first by whoever wants it so.
-
-For a text whose sender does not say how it is coded, requests has a package that guesses, with
-tables that take 2.4 MiB in each process. Answers are bytes here, and nobody asks for a guess. Where
-there is no such package requests does without, so while it is loaded it finds none.
-"""
+"""requests without the package by which it guesses how a text is coded whose sender does not say
+so: its tables take 2.4 MiB, and answers are bytes here."""
 
 from __future__ import annotations
 
-import sys
 import warnings
-from importlib import import_module
 
-_GUESSERS = ("chardet", "charset_normalizer")
+from connector.unloaded import without
 
-
-def _load() -> None:
-    absent = [name for name in _GUESSERS if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(absent))  # type: ignore[arg-type]  # None: not to be found
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Unable to find acceptable character detect")
-            import_module("requests")
-    finally:
-        for name in absent:
-            sys.modules.pop(name, None)
-
-
-_load()
-
-from requests import PreparedRequest, Response  # noqa: E402 - after it was loaded so
-from requests.adapters import HTTPAdapter  # noqa: E402
-from requests.exceptions import RequestException  # noqa: E402
+with without("chardet", "charset_normalizer"), warnings.catch_warnings():
+    warnings.filterwarnings("ignore", message="Unable to find acceptable character detection")
+    from requests import PreparedRequest, Response
+    from requests.adapters import HTTPAdapter
+    from requests.exceptions import RequestException
 
 __all__ = ["HTTPAdapter", "PreparedRequest", "RequestException", "Response"]

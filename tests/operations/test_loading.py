@@ -6,17 +6,20 @@ import subprocess
 import sys
 
 import click
+import pytest
 
 from connector.cli import main
+from connector.unloaded import without
 
 FOR_PEOPLE = ("connector.daily_verbs", "connector.openapi", "connector.terminal", "rich")
-FOR_WORK = ("connector.mapping.load", "connector.reconcile", "requests")
+FOR_NOBODY = ("charset_normalizer", "colorama", "pygments")
+FOR_WORK = ("connector.mapping.load", "connector.reconcile", "greenlet", "requests")
 
 
 def loaded(statements: str) -> list[str]:
     code = f"import sys; {statements}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return [name for name in (*FOR_PEOPLE, *FOR_WORK) if name in done.stdout.split()]
+    return [name for name in (*FOR_PEOPLE, *FOR_NOBODY, *FOR_WORK) if name in done.stdout.split()]
 
 
 def test_processes_load_nothing_for_people() -> None:
@@ -25,6 +28,21 @@ def test_processes_load_nothing_for_people() -> None:
 
 def test_the_web_process_loads_neither_what_maps_nor_what_delivers() -> None:
     assert loaded("import connector.cli, connector.web, connector.serving") == []
+
+
+def test_what_is_not_to_be_found_is_found_again_afterwards() -> None:
+    import colorsys as before
+
+    with without("colorsys", "wave", "no such module"), pytest.raises(ImportError):
+        import colorsys
+    with without("colorsys", "wave", "no such module"), pytest.raises(ImportError):
+        import wave
+    import colorsys
+    import wave
+
+    assert colorsys is before
+    assert wave.Wave_read
+    assert "no such module" not in sys.modules
 
 
 def test_a_verb_is_found_although_it_is_loaded_late() -> None:
