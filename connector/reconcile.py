@@ -9,8 +9,8 @@ Level-triggered, as the controllers of Kubernetes are: an event is not sent, it 
 then the CRM is brought to the record's state. So a crash between any two of these lines, a repeat
 or another order ends the same.
 
-`connector.jobs` runs all four for one event; `connector.worker` runs them in batches, with the
-HTTP on threads of its own.
+`connector.jobs` runs all four for one event; `connector.worker` runs them in batches, and many
+deliveries at the same time.
 """
 
 from __future__ import annotations

@@ -83,7 +83,8 @@ CALM_SECONDS = 10.0
 
 NICE = 5
 """How much less urgent a worker's work is than the answer to a webhook on the same machine, in the
-words of `nice`: a backlog that drains must not make senders wait."""
+words of `nice`: a backlog that drains must not make senders wait. Between sessions or control
+groups the system shares the cores itself, whatever their processes say (sched(7), autogroup)."""
 
 NEW_OBJECTS = 20_000
 """How many more objects than before make Python look for circles that nobody refers to. Its own 700
