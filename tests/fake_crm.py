@@ -433,6 +433,9 @@ class Server:
             writer.write(asked.bytes())
             await writer.drain()
             return headers.get("connection", "").lower() != "close"
+        if self.crm.now.mode == "away":  # as of the answer that said so, however quick the caller
+            cut(writer)
+            return False
         call = make_call(method, address, url.path, query, headers, body)
         return await self.serve(call, reader, writer)
 
