@@ -10,7 +10,6 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from apart import apart
 from office import Office
 
 from connector import assemble, journal, worker
@@ -89,4 +88,4 @@ def test_a_worker_process_looks_for_circles_rarely() -> None:
     )
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert said.stdout.split() == [str(worker.NEW_OBJECTS), "True", "True"], said.stderr
-    assert apart(gc.get_threshold)[0] == 700, "only a process of its own is changed"
+    assert gc.get_threshold()[0] < worker.NEW_OBJECTS, "only a process of its own is changed"
