@@ -113,6 +113,9 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     def load_config(self) -> None:
         for name, value in self._settings.items():
             self.cfg.set(name, value)
+        # Nothing is set from here on. Else each look at a setting, a dozen for a request, goes
+        # through `__getattr__`: that was a twentieth of what a webhook cost.
+        self.cfg.__dict__.update({name: one.get() for name, one in self.cfg.settings.items()})
 
     def load(self) -> Flask:
         return self._make_app()

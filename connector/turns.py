@@ -18,6 +18,7 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
+import math
 import select
 import socket
 import ssl
@@ -242,16 +243,19 @@ class Ear:
     """Hears when a socket that does not block can be read or written.
 
     A loop watches the socket from the first wait on, until nobody waits for what comes: to begin
-    and to end that for each wait would cost more than to read what comes. `close` it before the
-    socket, whose number is another's at once.
+    and to end that for each wait would cost more than to read what comes. A timer that was set for
+    one wait is left to run for the next, which mostly ends later. `close` it before the socket,
+    whose number is another's at once.
     """
 
-    __slots__ = ("_fd", "_loop", "_waiting")
+    __slots__ = ("_fd", "_late", "_loop", "_until", "_waiting")
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: _Taker | None = None
+        self._until = 0.0
+        self._late: asyncio.TimerHandle | None = None
 
     def until_readable(self, seconds: float | None) -> None:
         """Wait for something to read, or for its end. Raises TimeoutError after `seconds`."""
@@ -261,6 +265,7 @@ class Ear:
             return
         loop = me.turns.loop
         if self._loop is not loop:
+            self.close()
             loop.remove_reader(self._fd)  # of a socket that had this number before
             loop.add_reader(self._fd, self._hear)
             self._loop = loop
@@ -285,14 +290,16 @@ class Ear:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.remove_reader(self._fd)
         self._loop = None
+        self._no_timer()
 
     def _wait(self, me: _Taker, seconds: float | None) -> None:
         self._waiting = me
         loop = me.turns.loop
-        late = None if seconds is None else loop.call_later(seconds, self._give_up)
+        self._until = math.inf if seconds is None else loop.time() + seconds
+        if seconds is not None and (self._late is None or self._late.when() > self._until):
+            self._no_timer()
+            self._late = loop.call_at(self._until, self._give_up, loop)
         me.turns.wait()
-        if late is not None:
-            late.cancel()
         if self._waiting is not None:
             self._waiting = None
             raise TimeoutError("timed out")
@@ -304,9 +311,19 @@ class Ear:
         else:
             waiting.switch()
 
-    def _give_up(self) -> None:
-        if self._waiting is not None:
+    def _give_up(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._late = None
+        if self._waiting is None:
+            return
+        if loop.time() >= self._until:
             self._waiting.switch()
+        elif self._until < math.inf:  # it was set for a wait before this one
+            self._late = loop.call_at(self._until, self._give_up, loop)
+
+    def _no_timer(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
 
 
 def _poll(fd: int, what: int, seconds: float | None) -> None:

@@ -38,6 +38,9 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _MARK = re.compile(r'"(?:[^"\\]++|\\.)*+"|["\[\]{}]', re.DOTALL)
 
 
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
 class Unread(str):
     """The digits of a number that no Python number can hold."""
 
@@ -62,7 +65,7 @@ def read(body: bytes) -> Reading:
     Raises `NotJson` for anything else, NaN and Infinity included.
     """
     try:
-        text = body.decode("utf-8-sig")
+        text = body.decode("utf-8-sig" if body[:3] == _BYTE_ORDER_MARK else "utf-8")
     except UnicodeDecodeError as error:
         raise NotJson(f"not JSON: byte {error.start} is not UTF-8") from None
     try:

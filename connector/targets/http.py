@@ -16,7 +16,9 @@ Neighbours: `answers` gives results their meaning, `conversation` decides about 
 
 from __future__ import annotations
 
+import errno
 import json
+import queue
 import re
 import socket
 import ssl
@@ -25,6 +27,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import field
 from functools import lru_cache, partial
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 from urllib.parse import SplitResult, urlsplit
 
@@ -32,8 +35,8 @@ import certifi
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection, _ResponseOptions
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import HTTPError, ProxyError
-from urllib3.util import parse_url
+from urllib3.exceptions import HTTPError, ProtocolError, ProxyError
+from urllib3.util import Timeout, parse_url
 
 from connector import compact
 from connector.frozen import dataclass
@@ -162,7 +165,8 @@ class Http:
         begun = time.monotonic()
         call = sockets.begin(timeout, with_body=bool(request.body))
         try:
-            raw = self._adapter.send(_prepare(request), stream=True, timeout=timeout).raw
+            both: Any = _both(timeout)
+            raw = self._adapter.send(_prepare(request), stream=True, timeout=both).raw
             content = _read(raw)
         except (RequestException, HTTPError, OSError) as error:
             return _failure(error, call.sent, timeout, time.monotonic() - begun)
@@ -225,6 +229,12 @@ class _Connection(HTTPConnection):
             self.connect()
         self.sock.sendall(head + (body or b""))
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether it is, and the far side has not said so much as that it closes."""
+        sock: Any = self.sock
+        return sock is not None and not sock.is_readable()
+
     def getresponse(self) -> Any:
         come = self.sock.recv(_AT_ONCE)
         answer = heads.answer(come, self._method)
@@ -276,11 +286,80 @@ class _TlsConnection(HTTPSConnection, _Connection):
             call.body_follows, call.sent = follows, False
 
 
-class _Pool(HTTPConnectionPool):
+class _Idle:
+    """The connections that nobody uses, in `urllib3`'s words for them: the one that was used last
+    is the next to go. Nobody waits for one, so it needs none of what makes a queue of Python's take
+    ten times as long."""
+
+    def __init__(self, most: int) -> None:
+        self._connections: list[Any] = []
+        self._most = most
+
+    def get(self, block: bool = False, timeout: float | None = None) -> Any:
+        """Raises queue.Empty."""
+        try:
+            return self._connections.pop()
+        except IndexError:
+            raise queue.Empty from None
+
+    def put(self, connection: Any, block: bool = False) -> None:
+        """Raises queue.Full."""
+        if len(self._connections) >= self._most:
+            raise queue.Full
+        self._connections.append(connection)
+
+    def qsize(self) -> int:
+        """How many there are."""
+        return len(self._connections)
+
+
+class _Direct(HTTPConnectionPool):
+    """Over a connection that is open, to a path that needs no encoding, a request goes its short
+    way: what urllib3 does about it besides is for new connections, redirects and repeats."""
+
+    def urlopen(  # type: ignore[override]
+        self, method: str, url: str, body: Any = None, headers: Any = None, **more: Any
+    ) -> Any:
+        """As urllib3's, for what `requests` asks of it; raises what went wrong as it was raised,
+        or in a ProtocolError."""
+        if self.proxy is not None or more["chunked"] or not _AS_IT_IS.fullmatch(url):
+            return super().urlopen(method, url, body, headers, **more)
+        connection: Any = self._get_conn()
+        if connection.is_closed:
+            self._put_conn(connection)
+            return super().urlopen(method, url, body, headers, **more)
+        try:
+            try:
+                connection.request(
+                    method, url, body, headers, preload_content=False, decode_content=False
+                )
+            except OSError as error:
+                # The server may have answered and closed before it had read all.
+                if error.errno not in _CUT_SHORT:
+                    raise
+            response = connection.getresponse()
+        except BaseException as error:
+            connection.close()
+            self._put_conn(None)
+            if isinstance(error, HTTPException) and not isinstance(error, OSError):
+                raise ProtocolError("Connection aborted.", error) from error
+            raise
+        response.retries, response._connection, response._pool = more["retries"], connection, self
+        return response
+
+
+_AS_IT_IS = re.compile(r"/(?:[0-9A-Za-z._~!$&'()*+,;=:@/?-]|%[0-9A-F]{2})*")
+"""Paths with their queries in which urllib3 finds nothing to encode (RFC 3986 section 3)."""
+
+
+_CUT_SHORT = (errno.EPIPE, errno.EPROTOTYPE, errno.ECONNRESET)
+
+
+class _Pool(_Direct):
     ConnectionCls = _Connection
 
 
-class _TlsPool(HTTPSConnectionPool):
+class _TlsPool(_Direct, HTTPSConnectionPool):
     ConnectionCls = _TlsConnection
 
 
@@ -373,6 +452,12 @@ def tls_context(route: Route) -> ssl.SSLContext:
         context.verify_mode = ssl.CERT_NONE
     context.sslsocket_class = sockets.TlsSocket
     return context
+
+
+@lru_cache(maxsize=64)
+def _both(seconds: float) -> Timeout:
+    """To connect within, and to read within; what holds is the deadline of `sockets`."""
+    return Timeout(connect=seconds, read=seconds)
 
 
 def _cut(url: str | None) -> tuple[str, str]:

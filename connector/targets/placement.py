@@ -23,15 +23,23 @@ class CannotPlace(ValueError):
 
 
 def place_all(values: Iterable[tuple[Place, Json]]) -> dict[str, Json]:
-    """An object that holds each value at its place. Raises CannotPlace."""
+    """An object that holds each value at its place. Raises CannotPlace.
+
+    What stands in a place of its own is the value itself: for reading.
+    """
     tree: dict[str, Json] = {}
+    lent: set[str] = set()
     for place, value in values:
-        step = place[0]
-        alone = len(place) == 1 and not step.where and step.name not in tree
-        if alone and not isinstance(value, dict | list):
-            tree[step.name] = value  # nearly always
-        else:
-            _put(tree, place, value)
+        name = place[0].name
+        if len(place) == 1 and not place[0].where and name not in tree:
+            tree[name] = value  # nearly always
+            if isinstance(value, dict | list):
+                lent.add(name)
+            continue
+        if name in lent:  # another value may go into it
+            tree[name] = deepcopy(tree[name])
+            lent.remove(name)
+        _put(tree, place, value)
     return tree
 
 

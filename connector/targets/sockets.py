@@ -13,6 +13,7 @@ Invariants:
 from __future__ import annotations
 
 import os
+import select
 import socket
 import ssl
 import time
@@ -69,6 +70,7 @@ class _Patient(socket.socket):
     """What both kinds have in common: how they wait, and that nobody else gives them a timeout."""
 
     _ear: turns.Ear | None = None
+    _look: select.poll | None = None
 
     def settimeout(self, value: float | None) -> None:
         """Of no effect: urllib3 sets one for each call."""
@@ -76,6 +78,13 @@ class _Patient(socket.socket):
     def gettimeout(self) -> float | None:
         """None: what waits for this socket does so elsewhere."""
         return None
+
+    def is_readable(self) -> bool:
+        """Whether there is something to read now, or the end."""
+        if self._look is None:
+            self._look = select.poll()
+            self._look.register(self, select.POLLIN)
+        return bool(self._look.poll(0))
 
     def until_readable(self) -> None:
         """Raises TimeoutError when the call has no more time."""
@@ -104,7 +113,7 @@ class _Patient(socket.socket):
     def _hear_no_more(self) -> None:
         if self._ear is not None:
             self._ear.close()
-            self._ear = None
+        self._ear = self._look = None
 
 
 class PlainSocket(_Patient):

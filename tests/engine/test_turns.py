@@ -273,6 +273,45 @@ def test_patience_ends_and_the_next_wait_is_a_new_one(pair: tuple[socket.socket,
     apart(lambda: Turns().run(first))
 
 
+@pytest.mark.parametrize(("before", "seconds"), [(IN_VAIN, 0.2), (0.1, 0.3)])
+def test_the_timer_of_a_wait_before_neither_delays_nor_hastens_the_end_of_this_one(
+    pair: tuple[socket.socket, ...], before: float, seconds: float
+) -> None:
+    ours, theirs = pair
+    ear = Ear(ours.fileno())
+
+    def first() -> None:
+        theirs.sendall(b"x")
+        ear.until_readable(before)
+        assert ours.recv(1) == b"x"
+        begun = time.monotonic()
+        with pytest.raises(TimeoutError):
+            ear.until_readable(seconds)
+        assert seconds <= time.monotonic() - begun < IN_VAIN / 2
+
+    apart(lambda: Turns().run(first))
+
+
+def test_a_timer_left_from_a_wait_before_ends_none_without_an_end(
+    pair: tuple[socket.socket, ...],
+) -> None:
+    ours, theirs = pair
+    ear = Ear(ours.fileno())
+    taking = Turns()
+
+    def first() -> None:
+        theirs.sendall(b"x")
+        ear.until_readable(0.1)
+        assert ours.recv(1) == b"x"
+        taking.loop.call_later(0.3, theirs.sendall, b"y")
+        ear.until_readable(None)
+        assert ours.recv(1) == b"y"
+        ear.close()
+        assert not [timer for timer in taking.loop._scheduled if not timer.cancelled()]
+
+    apart(lambda: taking.run(first))
+
+
 def test_what_comes_for_nobody_is_told_once_and_waited_for_again(
     pair: tuple[socket.socket, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
