@@ -50,47 +50,76 @@ BURST_SHARE = 0.1
 """How much of a large limit may be used at once."""
 
 ADMIT = """
+local sizes, gates = {}, {}
 local function riders(target, r)
   -- how many records of this one's resource go in one call
-  local t = redis.call('HMGET', 'c:target:' .. target, 'batch:' .. string.match(r, '^[^:]*'),
-    'batch')
-  return tonumber(t[1] or t[2] or '1')
+  local resource = string.match(r, '^[^:]*')
+  local name = target .. ':' .. resource
+  if not sizes[name] then
+    local t = redis.call('HMGET', 'c:target:' .. target, 'batch:' .. resource, 'batch')
+    sizes[name] = tonumber(t[1] or t[2] or '1')
+  end
+  return sizes[name]
+end
+local function gate_of(target)
+  -- read once: nobody else changes it while this script runs
+  local gate = gates[target]
+  if not gate then
+    local t = redis.call('HMGET', 'c:target:' .. target, 'state', 'by_hand', 'concurrency', 'rate',
+      'burst', 'tokens', 'tokens_at', 'ramp_at', 'ramp_taken')
+    gate = {
+      hold = tonumber(redis.call('GET', 'c:hold:' .. target) or '0'),
+      closed = t[1] or t[2],
+      most = t[3] and tonumber(t[3]) or math.huge,
+      -- leases that ran out are of the dead and hold nothing
+      leased = t[3] and redis.call('ZCOUNT', 'c:leased:' .. target, '(' .. now, '+inf') or 0,
+      rate = t[4] and tonumber(t[4]),
+      ramp_at = t[8] and tonumber(t[8]),
+      ramp_taken = tonumber(t[9] or '0'),
+    }
+    if gate.rate then
+      local burst, passed = tonumber(t[5]), (now - tonumber(t[7] or now)) / 1000
+      gate.tokens = math.min(burst, tonumber(t[6] or burst) + passed * gate.rate)
+    end
+    gates[target] = gate
+  end
+  return gate
 end
 local function admit(target, r)
   -- false: one more lease may be given, and is counted; else the time (ms) to ask again
-  local key = 'c:target:' .. target
-  local hold = tonumber(redis.call('GET', 'c:hold:' .. target) or '0')
-  if hold > now then return hold end
-  local t = redis.call('HMGET', key, 'state', 'by_hand', 'concurrency', 'rate', 'burst',
-    'tokens', 'tokens_at', 'ramp_at', 'ramp_taken')
-  if t[1] or t[2] then return now + 1000 end
-  -- leases that ran out are of the dead and hold nothing
+  local key, gate = 'c:target:' .. target, gate_of(target)
+  if gate.hold > now then return gate.hold end
+  if gate.closed then return now + 1000 end
   local size = riders(target, r)
-  if size == 1 and t[3]
-    and redis.call('ZCOUNT', 'c:leased:' .. target, '(' .. now, '+inf') >= tonumber(t[3])
-  then return now + 20 end
-  local tokens
-  if t[4] then
-    local rate, burst = tonumber(t[4]), tonumber(t[5])
-    local passed = (now - tonumber(t[7] or now)) / 1000
-    tokens = math.min(burst, tonumber(t[6] or burst) + passed * rate)
-    if tokens < 1 / size then return now + math.ceil((1 / size - tokens) / rate * 1000) end
+  if size == 1 and gate.leased >= gate.most then return now + 20 end
+  if gate.rate and gate.tokens < 1 / size then
+    return now + math.ceil((1 / size - gate.tokens) / gate.rate * 1000)
   end
-  if t[8] then
-    local seconds = (now - tonumber(t[8])) / 1000
-    if seconds > RAMP_SECONDS then redis.call('HDEL', key, 'ramp_at', 'ramp_taken')
-    elseif tonumber(t[9] or '0') >= RAMP_START * 2 ^ seconds then return now + 50
-    else redis.call('HINCRBY', key, 'ramp_taken', 1) end
+  if gate.ramp_at then
+    local seconds = (now - gate.ramp_at) / 1000
+    if seconds > RAMP_SECONDS then
+      redis.call('HDEL', key, 'ramp_at', 'ramp_taken')
+      gate.ramp_at = nil
+    elseif gate.ramp_taken >= RAMP_START * 2 ^ seconds then
+      return now + 50
+    else
+      gate.ramp_taken = redis.call('HINCRBY', key, 'ramp_taken', 1)
+    end
   end
-  if tokens then redis.call('HSET', key, 'tokens', tokens - 1 / size, 'tokens_at', now) end
+  if gate.rate then
+    gate.tokens = gate.tokens - 1 / size
+    redis.call('HSET', key, 'tokens', gate.tokens, 'tokens_at', now)
+  end
+  if size == 1 then gate.leased = gate.leased + 1 end
   return false
 end
 """.replace("RAMP_SECONDS", str(RAMP_SECONDS)).replace("RAMP_START", str(RAMP_START))
-"""Lua, needs `now`: the gate before every lease. A record that goes along with others in one call
-pays its share of the call, and is not one of the calls at the same time: those are as many as
-there are senders."""
+"""Lua, needs `now`: the gate before every lease, which who is admitted takes. A record that goes
+along with others in one call pays its share of the call, and is not one of the calls at the same
+time: those are as many as there are senders."""
 
 NOTE = """
+local forgiven = {}
 local function pause(target, cause, why)
   local key = 'c:target:' .. target
   if redis.call('HEXISTS', key, 'state') == 1 then return false end
@@ -110,6 +139,7 @@ local function send_back(target, resource)
   local key = 'c:refused:' .. target .. ':' .. resource
   for _, other in ipairs(redis.call('SMEMBERS', key)) do
     redis.call('SADD', 'c:sentback:' .. target, other)
+    known['c:sentback:' .. target] = true
     redis.call('ZREM', 'c:dead', 'r' .. target .. ':' .. other)
     redis.call('ZADD', 'c:dirty:' .. target, now, other)
   end
@@ -119,9 +149,14 @@ local function note(target, r, verdict, signature, why)
   -- whether the record was sent back to waiting
   local key, fails = 'c:target:' .. target, 'c:fails:' .. target
   if verdict == 'ok' then
-    redis.call('DEL', fails, 'c:refused:' .. target .. ':' .. string.match(r, '^[^:]*'))
-    redis.call('SREM', 'c:sentback:' .. target, r)
-  elseif verdict == 'down' or verdict == 'fault' then
+    local refused = 'c:refused:' .. target .. ':' .. string.match(r, '^[^:]*')
+    if not forgiven[refused] then redis.call('DEL', fails, refused) end
+    forgiven[refused] = true
+    if is_there('c:sentback:' .. target) then redis.call('SREM', 'c:sentback:' .. target, r) end
+    return false
+  end
+  forgiven = {}
+  if verdict == 'down' or verdict == 'fault' then
     redis.call('SADD', fails, verdict == 'fault' and r or (r .. '@' .. now))
     local most = tonumber(redis.call('HGET', key, 'failures') or '5')
     if redis.call('SCARD', fails) >= most then pause(target, 'outage', why) end
@@ -147,7 +182,8 @@ local function note(target, r, verdict, signature, why)
   return false
 end
 """
-"""Lua, needs `now`: what a delivery says about its target."""
+"""Lua, needs `now` and `SPARING`: what a delivery says about its target. What was forgiven once
+needs no forgiving until something else is said."""
 
 _PROBE = Script(
     NOW_MS

@@ -38,7 +38,7 @@ from typing import Any, Literal
 from connector import compact
 from connector.frozen import dataclass
 from connector.model import Event, Json, Micros, Name, Place, Problem
-from connector.redisdb import NOW_MS, PREFIX, ROOM, Redis, Script
+from connector.redisdb import NOW_MS, PREFIX, ROOM, SPARING, Redis, Script
 
 log = logging.getLogger(__name__)
 
@@ -113,6 +113,7 @@ class Claimed:
 
 _STORE = Script(
     NOW_MS
+    + SPARING
     + """
 -- ARGV: rq's time, per event: digest, header, body, received (µs), job id, job data, dead
 -- Answer: for each event whether it is new
@@ -125,19 +126,20 @@ for at = 2, #ARGV, 7 do
     local serial = redis.call('INCR', 'c:serial')
     redis.call('SET', 'c:i:' .. digest, serial)
     redis.call('SET', 'c:e:' .. serial, header .. body)
-    redis.call('ZADD', 'c:events', received, serial)
+    later('ZADD', 'c:events', received, serial)
     if dead == '1' then
       redis.call('ZADD', 'c:dead', now, 'e' .. serial)
     else
-      redis.call('SADD', 'c:queued', serial)
+      later('SADD', 'c:queued', serial)
       redis.call('HSET', 'rq:job:' .. job, 'data', data, 'event', serial, 'origin', 'connector',
         'status', 'queued', 'created_at', ARGV[1], 'enqueued_at', ARGV[1],
         'timeout', TIMEOUT, 'result_ttl', 0)
-      redis.call('RPUSH', queue, job)
+      later('RPUSH', queue, job)
     end
     accepted = true
   end
 end
+flush()
 if accepted then
   redis.call('SADD', 'rq:queues', queue)
   if redis.call('LLEN', 'c:wake') == 0 then redis.call('RPUSH', 'c:wake', '1') end
@@ -149,42 +151,54 @@ return answer
 _FINISH_AND_CLAIM = Script(
     ROOM
     + NOW_MS
+    + SPARING
     + """
 -- ARGV: worker, execution, rq's time, how many to claim, claim seconds,
 --       then per finished event: serial, header, dead, job id, execution
 local claims, queue, wip = 'c:claims:' .. ARGV[1], 'rq:queue:connector', 'rq:wip:connector'
+local over = {}
 for at = 6, #ARGV, 5 do
   local serial, header, dead, job, execution = unpack(ARGV, at, at + 4)
-  local known = redis.call('GET', 'c:e:' .. serial)
-  if known then
-    local body = string.sub(known, 7 + tonumber(string.sub(known, 1, 6), 16))
+  local known_as = redis.call('GET', 'c:e:' .. serial)
+  if known_as then
+    local body = string.sub(known_as, 7 + tonumber(string.sub(known_as, 1, 6), 16))
     redis.call('SET', 'c:e:' .. serial, header .. body)
   end
-  redis.call('SREM', 'c:queued', serial)
-  redis.call('HDEL', 'c:begun', serial)
-  if dead == '1' then redis.call('ZADD', 'c:dead', now, 'e' .. serial)
-  else redis.call('ZREM', 'c:dead', 'e' .. serial) end
+  later('SREM', 'c:queued', serial)
+  later('HDEL', 'c:begun', serial)
+  if dead == '1' then
+    redis.call('ZADD', 'c:dead', now, 'e' .. serial)
+    known['c:dead'] = true
+  elseif is_there('c:dead') then
+    redis.call('ZREM', 'c:dead', 'e' .. serial)
+  end
   if job ~= '' then
-    redis.call('DEL', 'rq:job:' .. job)
-    redis.call('ZREM', wip, job .. ':' .. execution)
-    redis.call('SREM', claims, job .. ':' .. execution)
+    over[#over + 1] = 'rq:job:' .. job
+    later('ZREM', wip, job .. ':' .. execution)
+    later('SREM', claims, job .. ':' .. execution)
   end
 end
-local answer = {}
-for i = 1, tonumber(ARGV[4]) do
-  local job = redis.call('LPOP', queue)
-  if not job then break end
+all(over, 'DEL')
+flush()
+local answer, serials, most = {}, {}, tonumber(ARGV[4])
+for _, job in ipairs(most > 0 and redis.call('LPOP', queue, most) or {}) do
   local serial = redis.call('HGET', 'rq:job:' .. job, 'event')
   local text = serial and redis.call('GET', 'c:e:' .. serial) or ''
   local member = job .. ':' .. ARGV[2]
-  redis.call('ZADD', wip, math.floor(now / 1000) + ARGV[5], member)
-  redis.call('SADD', claims, member)
-  if redis.call('EXISTS', 'rq:job:' .. job) == 1 then
+  later('ZADD', wip, math.floor(now / 1000) + ARGV[5], member)
+  later('SADD', claims, member)
+  if serial or redis.call('EXISTS', 'rq:job:' .. job) == 1 then
     redis.call('HSET', 'rq:job:' .. job, 'status', 'started', 'worker_name', ARGV[1],
       'started_at', ARGV[3])
   end
-  local begun = serial and redis.call('HGET', 'c:begun', serial) or '0'
-  for _, part in ipairs({job, serial or '', text, begun}) do answer[#answer + 1] = part end
+  serials[#serials + 1] = serial or ''
+  for _, part in ipairs({job, serial or '', text, '0'}) do answer[#answer + 1] = part end
+end
+flush()
+if #serials > 0 and is_there('c:begun') then
+  for i, set in ipairs(redis.call('HMGET', 'c:begun', unpack(serials))) do
+    answer[4 * i] = set or '0'
+  end
 end
 return answer
 """

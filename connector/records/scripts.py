@@ -9,7 +9,7 @@ from __future__ import annotations
 from connector.flow import ADMIT, NOTE
 from connector.records.layout import BUMP, HEARD, RECORD
 from connector.records.shapes import KEEP_SHAPES
-from connector.redisdb import NOW_MS, ROOM, Script
+from connector.redisdb import NOW_MS, ROOM, SPARING, Script
 
 _IS_GONE = """
 local function is_gone(R)
@@ -24,22 +24,23 @@ local function held_until(target, r)
   local held = redis.call('HGET', 'c:lease:' .. target, r)
   return held and tonumber(string.match(held, '|(%d+)$'))
 end
-local function take(target, r, token, lease_ms)
-  -- whether it is in doubt: an earlier lease was not released, or was released too late
-  local held = held_until(target, r)
-  local doubt = redis.call('SREM', 'c:doubt:' .. target, r)
-  redis.call('HSET', 'c:lease:' .. target, r, token .. '|' .. (now + lease_ms))
-  redis.call('ZADD', 'c:dirty:' .. target, now + lease_ms, r)
+local function take(target, r, token, lease_ms, held)
+  -- whether it is in doubt: an earlier lease was not released (`held`), or was released too late
+  local doubts = 'c:doubt:' .. target
+  local doubt = is_there(doubts) and redis.call('SREM', doubts, r) == 1
+  later('HSET', 'c:lease:' .. target, r, token .. '|' .. (now + lease_ms))
+  later('ZADD', 'c:dirty:' .. target, now + lease_ms, r)
   if riders(target, r) == 1 then
-    redis.call('ZADD', 'c:leased:' .. target, now + lease_ms, r)
+    later('ZADD', 'c:leased:' .. target, now + lease_ms, r)
   end
-  return (held or doubt == 1) and 1 or 0
+  return (held or doubt) and 1 or 0
 end
 """
 
 COMMIT = Script(
     ROOM
     + NOW_MS
+    + SPARING
     + ADMIT
     + RECORD
     + HEARD
@@ -48,8 +49,8 @@ COMMIT = Script(
     + _TAKE
     + """
 -- ARGV: token, lease ms ('' leases nothing), mapping set ('' notes nothing), shapes, then per
---       record: target, r, expected, what the sources say ('' unchanged), number of refs, of
---       serials, refs, serials.
+--       record, each at most once: target, r, expected, what the sources say ('' unchanged), number
+--       of refs, of serials, refs, serials.
 -- Answer: per record {1} if it has moved on, else {0, generation}, and of a leased one doubt,
 --       generation told, what the CRM was told
 local token, lease_ms, set, answer = ARGV[1], tonumber(ARGV[2]), ARGV[3], {}
@@ -79,11 +80,11 @@ while ARGV[at] do
     if blob ~= '' then
       local until_ = held_until(target, r)
       if until_ and until_ > now then
-        redis.call('ZADD', 'c:dirty:' .. target, until_, r)
+        later('ZADD', 'c:dirty:' .. target, until_, r)
       elseif lease_ms and not admit(target, r) then
-        doubt = take(target, r, token, lease_ms)
+        doubt = take(target, r, token, lease_ms, until_)
       else
-        redis.call('ZADD', 'c:dirty:' .. target, now, r)
+        later('ZADD', 'c:dirty:' .. target, now, r)
       end
     end
     answer[#answer + 1] = doubt
@@ -92,6 +93,7 @@ while ARGV[at] do
   end
   at = at + 6 + refs + serials
 end
+flush()
 return answer
 """
 )
@@ -99,6 +101,7 @@ return answer
 DUE = Script(
     ROOM
     + NOW_MS
+    + SPARING
     + ADMIT
     + _TAKE
     + """
@@ -117,12 +120,13 @@ for _, r in ipairs(due) do
   else
     again = not probe and admit(target, r)
     if again then break end
-    local doubt = take(target, r, token, lease_ms)
+    local doubt = take(target, r, token, lease_ms, until_)
     local record = redis.call('GET', 'c:r:' .. target .. ':' .. r) or ''
     for _, part in ipairs({r, record, doubt}) do answer[#answer + 1] = part end
     taken = taken + 1
   end
 end
+flush()
 local first = redis.call('ZRANGE', dirty, 0, 0, 'WITHSCORES')
 if again then answer[1] = math.floor(again)
 elseif first[2] then answer[1] = math.floor(tonumber(first[2])) end
@@ -146,6 +150,7 @@ end
 RELEASE = Script(
     ROOM
     + NOW_MS
+    + SPARING
     + NOTE
     + RECORD
     + KEEP_SHAPES
@@ -162,11 +167,9 @@ while ARGV[at] do
   local calls, edits = tonumber(ARGV[at + 14]), tonumber(ARGV[at + 15])
   hold = tonumber(hold)
   local R = target .. ':' .. r
-  local dirty, lease = 'c:dirty:' .. target, 'c:lease:' .. target
-  for i = 1, calls do redis.call('LPUSH', 'c:calls', ARGV[at + 15 + i]) end
-  if calls > 0 then redis.call('LTRIM', 'c:calls', 0, ARGV[1] - 1) end
-  for i = 1, edits do redis.call('LPUSH', 'c:edits', ARGV[at + 15 + calls + i]) end
-  if edits > 0 then redis.call('LTRIM', 'c:edits', 0, ARGV[1] - 1) end
+  local dirty, lease, doubts = 'c:dirty:' .. target, 'c:lease:' .. target, 'c:doubt:' .. target
+  for i = 1, calls do later('LPUSH', 'c:calls', ARGV[at + 15 + i]) end
+  for i = 1, edits do later('LPUSH', 'c:edits', ARGV[at + 15 + calls + i]) end
   spend(target, tonumber(unpaid))
   if hold > 0 then
     local until_ = math.max(now + hold, tonumber(redis.call('GET', 'c:hold:' .. target) or '0'))
@@ -174,19 +177,24 @@ while ARGV[at] do
   end
   local held = redis.call('HGET', lease, r)
   if not held or string.match(held, '^(.*)|%d+$') ~= token then
-    redis.call('SADD', 'c:doubt:' .. target, r)
+    redis.call('SADD', doubts, r)
+    known[doubts] = true
     if not held then redis.call('ZADD', dirty, now, r) end
     answer[#answer + 1] = 0
   else
     redis.call('HDEL', lease, r)
-    redis.call('ZREM', 'c:leased:' .. target, r)
+    later('ZREM', 'c:leased:' .. target, r)
     local record = record_of(R)
     record.told, record.delivered = told, blob
     keep(R, record)
     local moved = record.generation ~= generation
-    local doubtful = redis.call('SISMEMBER', 'c:doubt:' .. target, r) == 1
-    if dead ~= '' and due == '' then redis.call('ZADD', 'c:dead', now, 'r' .. R)
-    else redis.call('ZREM', 'c:dead', 'r' .. R) end
+    local doubtful = is_there(doubts) and redis.call('SISMEMBER', doubts, r) == 1
+    if dead ~= '' and due == '' then
+      redis.call('ZADD', 'c:dead', now, 'r' .. R)
+      known['c:dead'] = true
+    elseif is_there('c:dead') then
+      redis.call('ZREM', 'c:dead', 'r' .. R)
+    end
     if due ~= '' then
       redis.call('ZADD', dirty, now + tonumber(due), r)
     elseif moved or doubtful then
@@ -209,6 +217,8 @@ while ARGV[at] do
   end
   at = at + 16 + calls + edits
 end
+flush()
+for _, list in ipairs({'c:calls', 'c:edits'}) do redis.call('LTRIM', list, 0, ARGV[1] - 1) end
 return answer
 """
 )
