@@ -319,9 +319,10 @@ class Worker:
         """One round. None when there is more to do at once, else when (monotonic) to look again."""
         hand = self._hand
         self._collect()
-        self._settle()  # first: what is released makes room within the limits of its target
+        if hand.probed:
+            self._settle()  # first: what a probe has found decides on what is leased
         room = self._free()
-        due, look_again = self._due(room)
+        due, look_again = self._settle_and_lease(room)
         self._more_due = len(due) >= room
         self._start(due)
         self._depart()
@@ -345,8 +346,7 @@ class Worker:
         hand = self._hand
         releases = list(hand.releases)  # more may come meanwhile
         store.release(self.client, releases)
-        self.telemetry.released(releases)
-        del hand.releases[: len(releases)]
+        self._released(releases)
         for result in hand.probed:
             opened = flow.probed(
                 self.client,
@@ -361,23 +361,32 @@ class Worker:
     def _free(self) -> int:
         return max(0, self.threads - len(self._started) - self._reserved)
 
-    def _due(self, room: int) -> tuple[list[Lease], float]:
-        """Leases on records whose time has come, and when (monotonic) to look again."""
+    def _settle_and_lease(self, room: int) -> tuple[list[Lease], float]:
+        """Store what the senders have done, and lease records whose time has come, in one step for
+        the first target; those leases, and when (monotonic) to look again."""
+        releases = list(self._hand.releases)  # more may come meanwhile
         leases: list[Lease] = []
         look_again = time.monotonic() + IDLE_SECONDS
         for target in self.reconciler.targets:
-            if room - len(leases) <= 0:
+            rest = max(room - len(leases), 0)
+            if not (releases or rest):
                 break
             token = f"{self.name}/{secrets.token_hex(4)}"
             seconds = self.reconciler.lease_seconds(target)
-            found, next_due = store.lease_due(
-                self.client, target, room - len(leases), token, seconds
+            found, next_due = store.release_and_lease(
+                self.client, releases, target, rest, token, seconds
             )
+            self._released(releases)
+            releases = []
             leases.extend(found)
-            if next_due is not None:
+            if rest and next_due is not None:
                 in_seconds = next_due / 1e6 - time.time()
                 look_again = min(look_again, time.monotonic() + max(in_seconds, 0.0))
         return leases, look_again
+
+    def _released(self, releases: Sequence[Release]) -> None:
+        self.telemetry.released(releases)
+        del self._hand.releases[: len(releases)]
 
     def _start(self, leases: Sequence[Lease]) -> None:
         for work in self.reconciler.prepare(leases):

@@ -98,39 +98,45 @@ return answer
 """
 )
 
+_DUE = """
+local function lease_due(target, most, token, lease_ms, probe)
+  -- when to ask again (ms) or -1, then r, record, doubt … of at most so many
+  local dirty, answer, again, taken = 'c:dirty:' .. target, {-1}, false, 0
+  local due = probe and redis.call('ZRANGE', dirty, 0, 50)
+    or redis.call('ZRANGEBYSCORE', dirty, '-inf', now, 'LIMIT', 0, most)
+  for _, r in ipairs(due) do
+    if taken >= most then break end
+    local until_ = held_until(target, r)
+    if until_ and until_ > now then
+      redis.call('ZADD', dirty, until_, r)
+    else
+      again = not probe and admit(target, r)
+      if again then break end
+      local doubt = take(target, r, token, lease_ms, until_)
+      local record = redis.call('GET', 'c:r:' .. target .. ':' .. r) or ''
+      for _, part in ipairs({r, record, doubt}) do answer[#answer + 1] = part end
+      taken = taken + 1
+    end
+  end
+  flush()
+  local first = redis.call('ZRANGE', dirty, 0, 0, 'WITHSCORES')
+  if again then answer[1] = math.floor(again)
+  elseif first[2] then answer[1] = math.floor(tonumber(first[2])) end
+  return answer
+end
+"""
+
 DUE = Script(
     ROOM
     + NOW_MS
     + SPARING
     + ADMIT
     + _TAKE
+    + _DUE
     + """
 -- ARGV: target, how many, token, lease ms, '1' for a probe: one record, whether due or not.
--- Answer: when to ask again (ms) or -1, then r, record, doubt …
-local target, most, token, lease_ms, probe =
-  ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]), ARGV[5] == '1'
-local dirty, answer, again, taken = 'c:dirty:' .. target, {-1}, false, 0
-local due = probe and redis.call('ZRANGE', dirty, 0, 50)
-  or redis.call('ZRANGEBYSCORE', dirty, '-inf', now, 'LIMIT', 0, most)
-for _, r in ipairs(due) do
-  if taken >= most then break end
-  local until_ = held_until(target, r)
-  if until_ and until_ > now then
-    redis.call('ZADD', dirty, until_, r)
-  else
-    again = not probe and admit(target, r)
-    if again then break end
-    local doubt = take(target, r, token, lease_ms, until_)
-    local record = redis.call('GET', 'c:r:' .. target .. ':' .. r) or ''
-    for _, part in ipairs({r, record, doubt}) do answer[#answer + 1] = part end
-    taken = taken + 1
-  end
-end
-flush()
-local first = redis.call('ZRANGE', dirty, 0, 0, 'WITHSCORES')
-if again then answer[1] = math.floor(again)
-elseif first[2] then answer[1] = math.floor(tonumber(first[2])) end
-return answer
+-- Answer: as `lease_due`
+return lease_due(ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]), ARGV[5] == '1')
 """
 )
 
@@ -152,15 +158,20 @@ RELEASE = Script(
     + NOW_MS
     + SPARING
     + NOTE
+    + ADMIT
     + RECORD
     + KEEP_SHAPES
     + _TOUCHED
+    + _TAKE
+    + _DUE
     + """
--- ARGV: calls kept, referrers at once, shapes, then per record:
+-- ARGV: calls kept, referrers at once, target to lease from ('' leases nothing), how many, token,
+--       lease ms, shapes, then per record:
 --       target, r, token, generation, generation told, what the CRM was told, due ms ('' up to
 --       date), hold ms, relink, dead, verdict, signature, why, unpaid calls, number of calls, of
 --       edits, calls, edits
-local answer, at = {}, keep_shapes(3)
+-- Answer: per record whether it was ours to release, and what `lease_due` answers
+local answer, at = {}, keep_shapes(7)
 while ARGV[at] do
   local target, r, token, generation, told, blob, due, hold, relink, dead, verdict, sign, why,
     unpaid = unpack(ARGV, at, at + 13)
@@ -219,7 +230,8 @@ while ARGV[at] do
 end
 flush()
 for _, list in ipairs({'c:calls', 'c:edits'}) do redis.call('LTRIM', list, 0, ARGV[1] - 1) end
-return answer
+if ARGV[3] == '' then return {answer, {}} end
+return {answer, lease_due(ARGV[3], tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[6]), false)}
 """
 )
 

@@ -254,16 +254,8 @@ def lease_due(
 
     `probing`: the record that has waited longest, although the gate is closed.
     """
-    next_due, *parts = scripts.DUE(
-        client,
-        [_part(target), limit, token, round(lease_seconds * 1000), int(probing)],
-    )
-    names = [name_of(f"{_part(target)}:{member.decode()}") for member in parts[::3]]
-    states = _states(client, names, parts[1::3])
-    leases = [
-        Lease(state, token, bool(doubt)) for state, doubt in zip(states, parts[2::3], strict=True)
-    ]
-    return leases, None if next_due < 0 else next_due * 1000
+    wanted = [_part(target), limit, token, round(lease_seconds * 1000), int(probing)]
+    return _leased(client, target, token, scripts.DUE(client, wanted))
 
 
 def renew(client: Redis, lease: Lease, lease_seconds: float) -> bool:
@@ -293,6 +285,30 @@ def release(client: Redis, releases: Sequence[Release]) -> list[bool]:
     they have moved on. False for one whose lease was lost: nothing is stored, it is in doubt."""
     if not releases:
         return []
+    ended, _ = _release(client, releases, ["", 0, "", 0])
+    return [bool(ours) for ours in ended]
+
+
+def release_and_lease(
+    client: Redis,
+    releases: Sequence[Release],
+    target: str,
+    limit: int,
+    token: str,
+    lease_seconds: float,
+) -> tuple[list[Lease], Micros | None]:
+    """As `release` and then `lease_due`, in one step: what is released makes room within the limits
+    of its target."""
+    if not releases:
+        return lease_due(client, target, limit, token, lease_seconds)
+    wanted: list[str | int] = [_part(target), limit, token, round(lease_seconds * 1000)]
+    _, found = _release(client, releases, wanted)
+    return _leased(client, target, token, found)
+
+
+def _release(
+    client: Redis, releases: Sequence[Release], wanted: Sequence[str | int]
+) -> tuple[list[int], list[Any]]:
     args: list[str | bytes | int] = []
     used: list[Shape | None] = []
     for item in releases:
@@ -308,8 +324,22 @@ def release(client: Redis, releases: Sequence[Release]) -> list[bool]:
         args += [round(item.hold * 1000), int(item.relink), "x" if item.delivered.dead else ""]
         args += [item.verdict, item.signature, item.why[:500], f"{item.unpaid:.6f}"]
         args += [len(item.calls), len(item.edits), *item.calls, *item.edits]
-    head = [CALLS_KEPT, RELINK_AT_ONCE, *shapes.arguments(used)]
-    return [bool(reply) for reply in scripts.RELEASE(client, head + args)]
+    head = [CALLS_KEPT, RELINK_AT_ONCE, *wanted, *shapes.arguments(used)]
+    ended, found = scripts.RELEASE(client, [*head, *args])
+    return ended, found
+
+
+def _leased(
+    client: Redis, target: str, token: str, found: Sequence[Any]
+) -> tuple[list[Lease], Micros | None]:
+    """What `lease_due` of the scripts has answered."""
+    next_due, *parts = found
+    names = [name_of(f"{_part(target)}:{member.decode()}") for member in parts[::3]]
+    states = _states(client, names, parts[1::3])
+    leases = [
+        Lease(state, token, bool(doubt)) for state, doubt in zip(states, parts[2::3], strict=True)
+    ]
+    return leases, None if next_due < 0 else next_due * 1000
 
 
 def touch(client: Redis, names: Sequence[Name]) -> None:

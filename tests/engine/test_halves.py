@@ -82,7 +82,7 @@ def test_what_is_due_goes_out_while_taking_in_waits(
 def test_events_are_taken_in_while_sending_out_waits(
     office: Office, fake_crm: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gate = Gate(monkeypatch, store, "release")
+    gate = Gate(monkeypatch, store, "release_and_lease")
     with at_work(office, gate):
         wait_for(lambda: gate.waits, "a release")
         for number in range(1, 4):
@@ -100,7 +100,7 @@ def test_what_needs_no_call_while_sending_out_waits_is_released_as_well(
 ) -> None:
     office.send(1, 1, ticket_subject="same")
     office.work()
-    gate = Gate(monkeypatch, store, "release")
+    gate = Gate(monkeypatch, store, "release_and_lease")
     with at_work(office, gate):
         office.send(2, ticket_subject="holds up")
         wait_for(lambda: gate.waits, "a release")
@@ -121,8 +121,7 @@ def test_what_needs_no_call_while_sending_out_waits_is_released_as_well(
         (store, "read"),
         (store, "commit"),
         (store, "told"),
-        (store, "lease_due"),
-        (store, "release"),
+        (store, "release_and_lease"),
     ],
 )
 @pytest.mark.parametrize("done", [False, True], ids=["undone", "done unheard"])

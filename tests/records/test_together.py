@@ -66,6 +66,10 @@ def words(name: Name, value: int) -> Merged:
     return merge(Merged(), change, stamp_of(change, event, value, 1))
 
 
+def by_name(lease: Lease) -> Name:
+    return lease.name
+
+
 def commit(client: Redis, some: list[Write], seconds: float | None) -> list[store.Written]:
     return store.commit(client, some, "w/1", seconds, 7)
 
@@ -129,14 +133,24 @@ def test_records_change_together_as_one_after_the_other(pair: Pair, seed: int) -
             # Of few who are admitted the first in line are, which depends on the millisecond.
             for target in TARGETS:
                 found = [store.lease_due(client, target, 50, "w/2", 20.0)[0] for client in pair]
-                one, other = (sorted(some, key=lambda lease: lease.name) for some in found)
+                one, other = (sorted(some, key=by_name) for some in found)
                 assert one == other
                 leases += one
         dice.shuffle(leases)
         kept = [lease for lease in leases if dice.random() < 0.8]
         kept += [lease for lease in kept if dice.random() < 0.1]  # once too late, and once well
         releases = [outcome(dice, lease, serial + n) for n, lease in enumerate(kept)]
-        both(pair, releases, store.release)
+        if dice.random() < 0.5:
+            both(pair, releases, store.release)
+        else:
+            unlimited = "rate" not in limits and limits["concurrency"] == 50
+            room = dice.choice([0, 50]) if unlimited else 0
+            first = store.release_and_lease(pair[0], releases, "crm", room, "w/3", 20.0)
+            store.release(pair[1], releases)
+            then = store.lease_due(pair[1], "crm", room, "w/3", 20.0)
+            assert sorted(first[0], key=by_name) == sorted(then[0], key=by_name)
+            assert (first[1] is None) == (then[1] is None)
+            assert held(pair[0]) == held(pair[1])
         if dice.random() < 0.5:
             for client in pair:
                 for target in TARGETS:
