@@ -19,8 +19,9 @@ import logging
 import random
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from uuid import uuid4
 
 from connector import compact, edits, flow, journal
@@ -225,8 +226,8 @@ class Reconciler:
     def decide(self, leases: Sequence[Lease]) -> list[Plan]:
         """What there is to do about each record, as those that it refers to stand. Reads only."""
         wanted = {name for lease in leases for name in references(lease.state)}
-        told = store.told(self.client, sorted(wanted))
-        links = {name: self._link(name, delivered) for name, delivered in told.items()}
+        found = store.links(self.client, sorted(wanted))
+        links = {name: self._link(name, *known) for name, known in found.items()}
         return [plan(lease, links, self._manners(lease.name)) for lease in leases]
 
     def _manners(self, name: Name) -> Manners:
@@ -238,12 +239,12 @@ class Reconciler:
         _, mapping_set = self.in_force.get(self.client)
         return Manners(replaces, readable, mapping_set.fields_of(name.target, name.resource))
 
-    def _link(self, name: Name, told: Delivered) -> str | int | None:
+    def _link(self, name: Name, exists: bool, link: str | int | None) -> str | int | None:
         """The id by which other records refer to this one in the CRM; None until it is there."""
-        if not told.exists:
+        if not exists:
             return None
         if self.resource(name).crm_id:
-            return told.link
+            return link
         return self.targets[name.target].external_id(name.resource, name.id)
 
     def resource(self, name: Name) -> ResourceConfig:
@@ -365,11 +366,15 @@ class Reconciler:
         """What is written down of a delivery, and when the record is due again. `intended`: what
         was written down before its last create."""
         done = outcome.meaning == "done"
-        release = _done(work, outcome) if done else self._undone(work, outcome, intended, probing)
         refused = outcome.meaning == "refused"
         says = not probing or done  # a probe that failed says nothing new
-        return replace(
-            release,
+        ended: Callable[..., Release]
+        if done:
+            told, relink = _done(work, outcome)
+            ended = partial(Release, work.lease, told, relink=relink)
+        else:
+            ended = partial(replace, self._undone(work, outcome, intended, probing))
+        return ended(
             calls=tuple([_call_line(work.lease.name, call) for call in outcome.calls]),
             answered=tuple([(call.status, call.seconds) for call in outcome.calls]),
             unpaid=len(outcome.calls) - self._paid(work.lease.name),
@@ -508,8 +513,9 @@ def _baseline(told: Delivered, outcome: Outcome) -> Mapping[str, str]:
     return told.baseline if outcome.baseline is None else outcome.baseline
 
 
-def _done(work: Work, outcome: Outcome) -> Release:
-    """Nothing is left of attempts, doubts and what a create was about to send."""
+def _done(work: Work, outcome: Outcome) -> tuple[Delivered, bool]:
+    """What the CRM was told, and whether records that refer to this one must be looked at again.
+    Nothing is left of attempts, doubts and what a create was about to send."""
     gone = work.lease.state.merged.deleted is not None
     before = work.lease.state.delivered
     now = _now()
@@ -526,7 +532,7 @@ def _done(work: Work, outcome: Outcome) -> Release:
         baseline=_baseline(before, outcome),
     )
     relink = not gone and (not before.exists or after.link != before.link)
-    return Release(work.lease, after, relink=relink)
+    return after, relink
 
 
 def apply_event(source: Source, mapping_set: MappingSet, event: Event) -> Applied:

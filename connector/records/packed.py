@@ -237,6 +237,14 @@ def _unpack_times(
     }
 
 
+def unpack_link(half: bytes, known: Mapping[bytes, Shape]) -> tuple[bool, str | int | None]:
+    """Of `unpack_delivered` no more than whether the record is in the CRM, and its id there."""
+    key = shape_key(half)
+    begins = 0 if key is None else _BODY + _DIGEST_BYTES * len(shapes.of(known, key).names)
+    packed = compact.read(half[begins:]) if half else {}
+    return bool(packed.get(_KEYS["exists"])), packed.get(_KEYS["link"])
+
+
 def unpack_delivered(generation: int, half: bytes, known: Mapping[bytes, Shape]) -> Delivered:
     """The inverse of `pack_delivered`; `generation` stands elsewhere. Raises ShapeMissing."""
     key = shape_key(half)

@@ -55,6 +55,7 @@ from connector.records.packed import (
     pack_merged,
     shape_key,
     unpack_delivered,
+    unpack_link,
     unpack_merged,
 )
 from connector.records.shapes import Shape, ShapeMissing
@@ -194,16 +195,13 @@ def read(client: Redis, names: Sequence[Name]) -> list[State]:
     return _states(client, names, client.mget([_record(name) for name in names]))
 
 
-def told(client: Redis, names: Sequence[Name]) -> dict[Name, Delivered]:
-    """What the CRM was told of each of the records."""
+def links(client: Redis, names: Sequence[Name]) -> dict[Name, tuple[bool, str | int | None]]:
+    """Of each of the records whether it is in the CRM, and its id there as far as it is known."""
     if not names:
         return {}
-    found = [take_apart(text) for text in client.mget([_record(name) for name in names])]
-    known = _shapes(client, [parts.delivered for parts in found])
-    return {
-        name: _delivered(name, parts.told, parts.delivered, known)
-        for name, parts in zip(names, found, strict=True)
-    }
+    halves = [take_apart(text).delivered for text in client.mget([_record(name) for name in names])]
+    known = _shapes(client, halves)
+    return {name: _linked(name, half, known) for name, half in zip(names, halves, strict=True)}
 
 
 def commit(
@@ -528,6 +526,13 @@ def _state(name: Name, parts: Parts, known: Mapping[bytes, Shape]) -> State:
     except ShapeMissing as error:
         raise _torn(name, error) from None
     return State(name, parts.generation, merged, delivered)
+
+
+def _linked(name: Name, half: bytes, known: Mapping[bytes, Shape]) -> tuple[bool, str | int | None]:
+    try:
+        return unpack_link(half, known)
+    except ShapeMissing as error:
+        raise _torn(name, error) from None
 
 
 def _delivered(name: Name, generation: int, half: bytes, known: Mapping[bytes, Shape]) -> Delivered:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import InitVar, dataclass
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from typing import Final, Protocol, final
 
 from connector.errors import BadSignature, EventUnreadable, NotJson
@@ -193,6 +193,8 @@ def body_of(event: Event) -> dict[str, Json]:
 
 # --- documents
 
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - to count from; what is made of it says Z
+
 
 def entries(value: Json, key: str, where: str) -> list[dict[str, Json]]:
     """A list of objects that each name a field under `key`, empty elements dropped.
@@ -222,14 +224,13 @@ def names_a_field(value: Json, key: str) -> bool:
 
 def meta(event: Event, account: str | None) -> dict[str, Json]:
     """The `meta` of a document: `received_at` is ISO 8601, UTC, microseconds, Z."""
-    seconds, micros = divmod(event.received_at, 1_000_000)
-    received = datetime.fromtimestamp(seconds, UTC)
+    received = _EPOCH + timedelta(microseconds=event.received_at)
     return {
         "kind": event.kind,
         "source": event.source,
         "account": account,
         "event_id": event.id,
-        "received_at": f"{received:%Y-%m-%dT%H:%M:%S}.{micros:06d}Z",
+        "received_at": f"{received.isoformat(timespec='microseconds')}Z",
     }
 
 

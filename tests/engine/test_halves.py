@@ -120,7 +120,7 @@ def test_what_needs_no_call_while_sending_out_waits_is_released_as_well(
         (journal, "claim"),
         (store, "read"),
         (store, "commit"),
-        (store, "told"),
+        (store, "links"),
         (store, "release_and_lease"),
     ],
 )

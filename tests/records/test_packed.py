@@ -18,6 +18,7 @@ from connector.records.packed import (
     pack_merged,
     shape_key,
     unpack_delivered,
+    unpack_link,
     unpack_merged,
 )
 from connector.records.shapes import Shape, ShapeMissing
@@ -138,6 +139,7 @@ def test_what_the_crm_was_told_reads_the_same(told: Delivered) -> None:
     assert {name: at // 1000 for name, at in again.times.items()} == {
         name: at // 1000 for name, at in told.times.items()
     }
+    assert unpack_link(packed[0], known(packed)) == (told.exists, told.link)
 
 
 @given(_merged(), st.randoms())

@@ -263,7 +263,7 @@ def test_a_merge_during_a_delivery_leaves_what_the_crm_was_told(client: Redis) -
     after = kept(client)
     assert (after.told, after.delivered) == (before.told, before.delivered)
     assert (after.generation, after.told) == (before.generation + 1, 0)
-    assert store.told(client, [TICKET])[TICKET].intended == {"a": 1}
+    assert store.read(client, [TICKET])[0].delivered.intended == {"a": 1}
 
 
 @pytest.mark.parametrize("end", ["release", "intend", "settle"])
