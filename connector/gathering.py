@@ -352,8 +352,9 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
             gathered.deadline = min(gathered.deadline, deadline)
 
     def _keepalive_after(self, conn: Any, keepalive: Any) -> bool:
-        # gunicorn would wait for the rest of a body that nobody wants
-        return not conn.unread and bool(super()._keepalive_after(conn, keepalive))
+        if not keepalive or conn.unread:
+            return False  # gunicorn would wait for the rest of a body that nobody wants
+        return _has_been_read(conn) or bool(super()._keepalive_after(conn, keepalive))
 
     # --- closing
 
@@ -535,6 +536,12 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
             if last_word:
                 conn.sock.send(last_word)
         conn.close(graceful=bool(last_word))
+
+
+def _has_been_read(conn: Any) -> bool:
+    """Whether the application has read the body to its end, so that none is to be drained."""
+    body = conn.parser.mesg.body
+    return not body.failed and not body.read(1)
 
 
 def _takes_an_answer(sock: socket.socket) -> bool:

@@ -20,6 +20,7 @@ from connector.config import Config
 from connector.config import load as load_config
 from connector.errors import MappingInvalid
 from connector.exposition import CONTENT_TYPE, Exposition, standing
+from connector.known_paths import Application
 from connector.mapping import published
 from connector.receiver import Intake
 from connector.records import store
@@ -47,7 +48,8 @@ def create_app(config: Config | None = None) -> Flask:
     telemetry = Telemetry("web", config)
     spool = Spool(config.spool, most_bytes=config.receiver.max_spool) if config.spool else None
     intake = Intake(client, spool, telemetry)
-    app = Flask("connector", static_folder=None, template_folder=None)
+    webhooks = [f"/webhooks/{name}" for name in config.sources]
+    app = Application("connector", static_folder=None, template_folder=None, known=webhooks)
     app.register_blueprint(
         receiver.blueprint(assemble.open_sources(config), intake, config.receiver.max_body)
     )
