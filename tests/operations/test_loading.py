@@ -12,7 +12,7 @@ from connector.cli import main
 from connector.unloaded import without
 
 FOR_PEOPLE = ("connector.daily_verbs", "connector.openapi", "connector.terminal", "rich")
-FOR_NOBODY = ("charset_normalizer", "colorama", "pygments")
+FOR_NOBODY = ("charset_normalizer", "colorama", "pygments", "redis.asyncio.client")
 FOR_WORK = ("connector.mapping.load", "connector.reconcile", "greenlet", "requests")
 
 
@@ -28,6 +28,27 @@ def test_processes_load_nothing_for_people() -> None:
 
 def test_the_web_process_loads_neither_what_maps_nor_what_delivers() -> None:
     assert loaded("import connector.cli, connector.web, connector.serving") == []
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import redis; redis.asyncio.Redis",
+        "import redis.asyncio; redis.asyncio.client.Redis, redis.asyncio.Redis",
+        "import redis.asyncio.client; redis.asyncio.Redis, redis.asyncio.cluster.RedisCluster",
+        "from redis.asyncio import Redis, RedisCluster",
+        "from redis.asyncio.client import Pipeline; from redis.asyncio.cluster import ClusterNode",
+        "from redis.asyncio.observability import recorder; from redis.asyncio import lock",
+        "import redis.asyncio as r; assert issubclass(r.client.Pipeline, r.Redis); r.lock.Lock",
+        "import inspect; inspect.getmodule(inspect.stack()[0][0])",
+    ],
+)
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_what_was_put_off_is_there_for_who_asks(when: str, statement: str) -> None:
+    ours = "import sys, connector.web, connector.worker"
+    lines = f"{ours}\n{statement}" if when == "after" else f"{statement}\n{ours}"
+    ask = "import asyncio, redis.asyncio as r\nassert asyncio.iscoroutinefunction(r.Redis.aclose)"
+    subprocess.run([sys.executable, "-c", f"{lines}\n{ask}"], check=True)
 
 
 def test_what_is_not_to_be_found_is_found_again_afterwards() -> None:
