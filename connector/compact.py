@@ -20,16 +20,18 @@ _TRIED: Json = {"b": [1, 1.5, None, True, "ă\n"], "a": {}}
 
 
 def writer(
-    *, ascii_only: bool = False, nan: bool = True, in_order: bool = False
+    *, ascii_only: bool = False, nan: bool = True, in_order: bool = False, spaced: bool = False
 ) -> Callable[[Json], str]:
     """A function that makes the text of a value.
 
     `ascii_only` escapes all other letters. Without `nan` it raises ValueError for what JSON has no
-    word for. `in_order` sorts the names of every object. Values within themselves, which nothing of
-    ours is, end in RecursionError.
+    word for. `in_order` sorts the names of every object. `spaced` sets a blank after each comma and
+    colon, as `json.dumps` does unasked. Values within themselves, which nothing of ours is, end in
+    RecursionError.
     """
+    comma, colon = (", ", ": ") if spaced else (",", ":")
     slow = json.JSONEncoder(
-        separators=(",", ":"),
+        separators=(comma, colon),
         ensure_ascii=ascii_only,
         allow_nan=nan,
         sort_keys=in_order,
@@ -38,7 +40,7 @@ def writer(
     quoted = python.encode_basestring_ascii if ascii_only else python.encode_basestring
     try:
         pieces = python.c_make_encoder(  # type: ignore[attr-defined]
-            None, slow.default, quoted, None, ":", ",", in_order, False, nan
+            None, slow.default, quoted, None, colon, comma, in_order, False, nan
         )
         if "".join(pieces(_TRIED, 0)) != slow.encode(_TRIED):
             return slow.encode
@@ -46,7 +48,7 @@ def writer(
         return slow.encode
 
     def write(value: Json) -> str:
-        return "".join(pieces(value, 0))
+        return quoted(value) if type(value) is str else "".join(pieces(value, 0))
 
     return write
 

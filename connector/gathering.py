@@ -33,9 +33,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from gunicorn import http
 from gunicorn.http import wsgi
 from gunicorn.workers.gthread import TConn, ThreadWorker
+
+from connector.recurring import RecurringAnswer, RecurringParser
 
 log = logging.getLogger(__name__)
 
@@ -354,7 +355,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
     def _keepalive_after(self, conn: Any, keepalive: Any) -> bool:
         if not keepalive or conn.unread:
             return False  # gunicorn would wait for the rest of a body that nobody wants
-        return _has_been_read(conn) or bool(super()._keepalive_after(conn, keepalive))
+        return bool(super()._keepalive_after(conn, keepalive))
 
     # --- closing
 
@@ -427,7 +428,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         self._forget(conn)
         conn.sock.setblocking(True)
         if conn.parser is None:
-            conn.parser = http.get_parser(self.cfg, conn.sock, conn.client)
+            conn.parser = RecurringParser(self.cfg, conn.sock, conn.client)
             conn.initialized = conn.data_ready = True
         conn.parser.unreader.unread(bytes(gathered.data))
         conn.unread = gathered.unread
@@ -479,7 +480,12 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
             begun.request = next(conn.parser, None)
             if begun.request is not None:
                 begun.answer, environ = wsgi.create(
-                    begun.request, conn.sock, conn.client, conn.server, self.cfg
+                    begun.request,
+                    conn.sock,
+                    conn.client,
+                    conn.server,
+                    self.cfg,
+                    response_class=RecurringAnswer,
                 )
                 begun.pieces = self.wsgi(environ, begun.answer.start_response)
         except Exception as error:
@@ -536,12 +542,6 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
             if last_word:
                 conn.sock.send(last_word)
         conn.close(graceful=bool(last_word))
-
-
-def _has_been_read(conn: Any) -> bool:
-    """Whether the application has read the body to its end, so that none is to be drained."""
-    body = conn.parser.mesg.body
-    return not body.failed and not body.read(1)
 
 
 def _takes_an_answer(sock: socket.socket) -> bool:

@@ -24,7 +24,6 @@ Invariants:
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import zlib
@@ -285,10 +284,13 @@ def identity(source: str, event_id: str) -> bytes:
     return sha256(f"{source}\0{event_id}".encode("utf-8", "surrogatepass")).digest()[:16]
 
 
+_JOB_LETTERS = re.compile(r"[A-Za-z0-9_-]+")
+
+
 def job_id(source: str, event_id: str) -> str:
     """The RQ job of an event: readable where RQ allows the letters, unique always."""
     readable = f"{source}-{event_id}"
-    if len(readable) <= 100 and re.fullmatch(r"[A-Za-z0-9_-]+", readable):
+    if len(readable) <= 100 and _JOB_LETTERS.fullmatch(readable):
         return readable
     tail = identity(source, event_id).hex()
     return f"{re.sub(r'[^A-Za-z0-9_-]', '_', readable)[:60]}-{tail}"
@@ -598,13 +600,15 @@ def outcome(
     warnings: Iterable[Problem] = (),
 ) -> Entry:
     """`entry` after it was worked on."""
-    return replace(
-        entry,
-        state=state,
-        set_number=set_number,
-        touched=tuple(touched),
-        problem=problem,
-        warnings=tuple(warnings),
+    return Entry(
+        entry.serial,
+        entry.event,
+        state,
+        set_number,
+        tuple(touched),
+        problem,
+        tuple(warnings),
+        entry.begun,
     )
 
 
@@ -629,8 +633,12 @@ def _born_dead(event: Event) -> Problem | None:
 
 def _job_data(event: Event) -> bytes:
     """What a stock worker with the JSON serializer runs."""
-    return json.dumps([JOB, None, [event.source, event.id], {}]).encode()
+    return _escaped([JOB, None, [event.source, event.id], {}]).encode()
+
+
+_escaped = compact.writer(ascii_only=True)
 
 
 def _rq_time() -> str:
-    return datetime.now(UTC).strftime(RQ_TIME)
+    # As `RQ_TIME` has it, without the time that strftime takes.
+    return f"{datetime.now(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"

@@ -7,19 +7,18 @@ makes an answer late: after one failure events go to the spool until a probe fin
 
 from __future__ import annotations
 
-import json
 import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from flask import Blueprint, Request, Response, request
 from redis.exceptions import RedisError
 
-from connector import journal
+from connector import compact, journal
 from connector.errors import BadSignature, NotJson, SenderError, TooLarge, UnknownSource
 from connector.model import Event
 from connector.redisdb import FULL_AT, PerThread, Redis
@@ -193,7 +192,7 @@ def blueprint(sources: Mapping[str, Source], intake: Intake, most_bytes: int) ->
         asked: Request = cast(Any, request)._get_current_object()  # not its proxy, which costs
         body = _body(asked, most_bytes)
         received_at = time.time_ns() // 1000
-        verified = source.verify(body, _headers(asked.environ))
+        verified = source.verify(body, _Headers(asked.environ))
         intake.telemetry.verified(name)
         handed = intake.hand_in(source.parse(verified, received_at))
         return _Later(lambda: answer(name, handed, began))
@@ -240,13 +239,23 @@ def _source(sources: Mapping[str, Source], name: str) -> Source:
     return found
 
 
-def _headers(environ: Mapping[str, Any]) -> dict[str, str]:
-    """As WSGI names them (PEP 3333): in capitals, which is as good as any case."""
-    return {
-        key[5:].replace("_", "-"): value
-        for key, value in environ.items()
-        if key.startswith("HTTP_")
-    }
+class _Headers(Mapping[str, str]):
+    """Those of a request, as WSGI names them (PEP 3333); looked for by a name in any case."""
+
+    __slots__ = ("_environ",)
+
+    def __init__(self, environ: Mapping[str, Any]) -> None:
+        self._environ = environ
+
+    def __getitem__(self, name: str) -> str:
+        value: str = self._environ["HTTP_" + name.upper().replace("-", "_")]
+        return value
+
+    def __iter__(self) -> Iterator[str]:
+        return (key[5:].replace("_", "-") for key in self._environ if key.startswith("HTTP_"))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 def _body(asked: Request, most_bytes: int) -> bytes:
@@ -286,12 +295,17 @@ class _Later(Response):
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """As WSGI wants it."""
-        self.status_code, body = self._know()
-        data = (json.dumps(body) + "\n").encode()
+        status, body = self._know()
+        if status != self.status_code:
+            self.status_code = status
+        data = (_written(body) + "\n").encode()
         self.headers["Content-Length"] = str(len(data))
         start_response(self.status, self.headers.to_wsgi_list())
         yield data
 
 
 def _answer(status: int, **body: object) -> Response:
-    return Response(json.dumps(body) + "\n", status, mimetype="application/json")
+    return Response(_written(body) + "\n", status, mimetype="application/json")
+
+
+_written = compact.writer(ascii_only=True, spaced=True)

@@ -225,8 +225,8 @@ class Reconciler:
 
     def decide(self, leases: Sequence[Lease]) -> list[Plan]:
         """What there is to do about each record, as those that it refers to stand. Reads only."""
-        wanted = {name for lease in leases for name in references(lease.state)}
-        found = store.links(self.client, sorted(wanted))
+        wanted = dict.fromkeys([name for lease in leases for name in references(lease.state)])
+        found = store.links(self.client, list(wanted))
         links = {name: self._link(name, *known) for name, known in found.items()}
         return [plan(lease, links, self._manners(lease.name)) for lease in leases]
 

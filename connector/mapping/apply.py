@@ -59,6 +59,7 @@ AHEAD: Micros = 24 * 60 * 60 * 1_000_000
 
 _NOBODY = frozenset({"", "0", "-1"})
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 class _Mark(Enum):
@@ -152,7 +153,7 @@ class Run:
         text = self.document["meta"].get("received_at")
         if not isinstance(text, str):
             return None
-        return (datetime.fromisoformat(text) - _EPOCH) // timedelta(microseconds=1)
+        return (datetime.fromisoformat(text) - _EPOCH) // _MICROSECOND
 
 
 # --- records

@@ -30,17 +30,19 @@ class FunctionError(ConnectorError):
     """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Context:
     """What a function may know beside its arguments.
 
     `timezone` is the configured zone, `tables` the set's tables by name (their keys are text),
-    `warn` takes a sentence about a doubtful value; the caller adds the place.
+    `warn` takes a sentence about a doubtful value; the caller adds the place. `listed` is the list
+    of custom fields that was read last, and what it holds by code.
     """
 
     timezone: ZoneInfo
     tables: Mapping[str, Mapping[str, Json]]
     warn: Callable[[str], None]
+    listed: tuple[Json, Mapping[str, Mapping[str, Json]]] | None = None
 
 
 def wrong(function: str, value: Json, right: str) -> FunctionError:

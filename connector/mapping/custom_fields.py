@@ -54,7 +54,7 @@ def custom_id(context: Context, fields: Json, key: Json) -> Json:
 
 def custom_all(context: Context, fields: Json) -> Json:
     """Every field: code → what `custom` gives. Of a list without fields: null."""
-    found = dict(_fields(context, "custom_all", fields))
+    found = _by_code(context, "custom_all", fields)
     return {code: _value(context, field, ",") for code, field in found.items()} or None
 
 
@@ -67,9 +67,18 @@ def separator_of(function: str, separator: Json) -> str:
     return separator
 
 
-def _fields(context: Context, function: str, fields: Json) -> Iterator[tuple[str, _Field]]:
+def _by_code(context: Context, function: str, fields: Json) -> Mapping[str, _Field]:
+    """The fields of a list by their codes; of two with one code the later."""
+    if context.listed is not None and context.listed[0] is fields:
+        return context.listed[1]  # mostly several are asked for of one list
     if not isinstance(fields, list):
         raise wrong(function, fields, "a list of custom fields like ticket.addition_fields")
+    by_code = dict(_fields(fields, function))
+    context.listed = (fields, by_code)
+    return by_code
+
+
+def _fields(fields: list[Json], function: str) -> Iterator[tuple[str, _Field]]:
     for field in fields:
         if isinstance(field, dict):
             code = field.get("field")
@@ -83,11 +92,7 @@ def _field(context: Context, function: str, fields: Json, key: Json) -> _Field |
     if key is None:
         return None
     wanted = text_of(key, function)
-    found = None
-    for code, field in _fields(context, function, fields):
-        if code == wanted:
-            found = field
-    return found
+    return _by_code(context, function, fields).get(wanted)
 
 
 def _value(context: Context, field: _Field, separator: str) -> Json:
@@ -124,6 +129,8 @@ def _list(context: Context, value: Json, separator: str) -> Json:
 
 
 def _label(context: Context, value: Json, separator: str) -> Json:
+    if isinstance(value, str):
+        return value
     if isinstance(value, (list, Mapping)):
         raise wrong("custom", value, "a text")
     return string(context, value)

@@ -75,9 +75,11 @@ def lookup(context: Context, table: Json, key: Json, missing: Json = None) -> Js
     rows = _table(context, table)
     if key is None:
         return None
-    if isinstance(key, (list, Mapping)):
-        raise wrong("lookup", key, "a text, a number or a boolean as key")
-    return rows.get(str(string(context, key)), missing if key != "" else "")
+    if not isinstance(key, str):
+        if isinstance(key, (list, Mapping)):
+            raise wrong("lookup", key, "a text, a number or a boolean as key")
+        key = string(context, key)
+    return rows.get(key, missing if key != "" else "")
 
 
 def _table(context: Context, name: Json) -> Mapping[str, Json]:

@@ -92,8 +92,10 @@ def slug(context: Context, value: Json) -> Json:
 
     Scripts that have no Latin base letters leave nothing behind.
     """
-    text = unicodedata.normalize("NFKD", text_of(value, "slug").translate(_LETTERS))
-    letters = "".join(letter for letter in text if not unicodedata.combining(letter))
+    letters = text_of(value, "slug")
+    if not letters.isascii():
+        text = unicodedata.normalize("NFKD", letters.translate(_LETTERS))
+        letters = "".join(letter for letter in text if not unicodedata.combining(letter))
     return _BETWEEN_WORDS.sub("-", letters.lower()).strip("-")
 
 

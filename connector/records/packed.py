@@ -85,9 +85,11 @@ def pack_merged(merged: Merged) -> Packed:
         shape, order = shape_of(tuple(merged.fields), tuple([cell.rule for cell in cells]))
         if order is not None:
             cells = [cells[at] for at in order]
-        indexes = [stamps.index(cell.stamp) for cell in cells]
-        if any(indexes):
-            unusual["s"] = indexes
+        first = cells[0].stamp
+        if len({id(cell.stamp) for cell in cells}) > 1 or stamps.index(first):
+            indexes = [stamps.index(cell.stamp) for cell in cells]
+            if any(indexes):
+                unusual["s"] = indexes
         values = [cell.value for cell in cells]
         for at, cell in enumerate(cells):
             if cell.elements or cell.write != _USUAL or isinstance(cell.value, Ref):

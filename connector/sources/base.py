@@ -102,6 +102,8 @@ class Vendor:
 
 def header(headers: Mapping[str, str], name: str) -> str:
     """The value of a header, its name in any case. Raises `BadSignature` where there is none."""
+    if (said := headers.get(name)) is not None:
+        return said
     wanted = name.lower()
     for key, value in headers.items():
         if key.lower() == wanted:

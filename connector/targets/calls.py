@@ -68,7 +68,7 @@ def fill_in(
     path = render_path(call.path, escaped)
     if path and not path.startswith("/"):
         base, path = ("", path) if "://" in path else (base, f"/{path}")
-    if query := render_query(call.query, escaped):
+    if call.query and (query := render_query(call.query, escaped)):
         path += ("&" if "?" in path else "?") + query
     own = {name: render_text(value, values) for name, value in call.headers.items()}
     merged = merge_headers(_DEFAULTS, *headers, own)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
+from typing import Any
 
 from connector import turns
 from connector.config.model import Call, ResourceConfig
@@ -326,19 +327,14 @@ class Conversation:
 
     def end(self, judgement: Judgement) -> Outcome:
         """What the last call's meaning makes of the delivery."""
-        plain = outcome(judgement, self._line, self._numbering.number)
-        done = plain.meaning == "done"
-        return Outcome(
-            meaning=plain.meaning,
-            number=plain.number,
+        done = judgement.meaning == "done"
+        return outcome(
+            judgement,
+            self._line,
+            self._numbering.number,
             link=self.link,
             unknown=self._numbering.in_doubt,
             unheard=self._numbering.unheard,
-            status=plain.status,
-            reason=plain.reason,
-            answer=plain.answer,
-            retry_after=plain.retry_after,
-            calls=plain.calls,
             warnings=tuple(map(self._line.mask.text, self._warnings)),
             unlinked=self._unlinked and self.link is None,
             baseline=self._baseline,
@@ -349,8 +345,8 @@ class Conversation:
         )
 
 
-def outcome(judgement: Judgement, line: Line, number: int) -> Outcome:
-    """What a judgement makes of the calls of a line, secrets masked."""
+def outcome(judgement: Judgement, line: Line, number: int, **more: Any) -> Outcome:
+    """What a judgement makes of the calls of a line, secrets masked; `more` is known besides."""
     meaning = _MEANINGS.get(judgement.meaning, "refused")
     answered = meaning != "done" and isinstance(judgement.result, Answer)
     return Outcome(
@@ -361,6 +357,7 @@ def outcome(judgement: Judgement, line: Line, number: int) -> Outcome:
         answer=line.mask.answer(judgement.data) if answered else None,
         retry_after=judgement.retry_after,
         calls=tuple(line.calls),
+        **more,
     )
 
 

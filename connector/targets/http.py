@@ -317,6 +317,8 @@ class _Direct(HTTPConnectionPool):
     """Over a connection that is open, to a path that needs no encoding, a request goes its short
     way: what urllib3 does about it besides is for new connections, redirects and repeats."""
 
+    QueueCls: Any = _Idle
+
     def urlopen(  # type: ignore[override]
         self, method: str, url: str, body: Any = None, headers: Any = None, **more: Any
     ) -> Any:
@@ -367,7 +369,10 @@ class _TlsPool(_Direct, HTTPSConnectionPool):
 
 
 class _Prepared(PreparedRequest):
+    """`origin` and `rest` are the two parts of its address."""
+
     route = STRAIGHT
+    origin = rest = ""
 
 
 class _Raw(Response):
@@ -387,7 +392,7 @@ class _Adapter(HTTPAdapter):
     def get_connection_with_tls_context(
         self, request: PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
     ) -> HTTPConnectionPool:
-        way = (_cut(request.url)[0], _route(request))
+        way = (_parts(request)[0], _route(request))
         return self._pools.get(way) or self._pool(*way)
 
     def _pool(self, origin: str, route: Route) -> HTTPConnectionPool:
@@ -407,7 +412,7 @@ class _Adapter(HTTPAdapter):
 
     def request_url(self, request: PreparedRequest, proxies: Any) -> str:
         forwarded = _route(request).proxy and (request.url or "").startswith("http:")
-        return str(request.url) if forwarded else _cut(request.url)[1]
+        return str(request.url) if forwarded else _parts(request)[1]
 
     def build_response(self, req: PreparedRequest, resp: Any) -> Response:
         return _Raw(resp)
@@ -415,6 +420,12 @@ class _Adapter(HTTPAdapter):
 
 def _route(request: PreparedRequest) -> Route:
     return request.route if isinstance(request, _Prepared) else STRAIGHT
+
+
+def _parts(request: PreparedRequest) -> tuple[str, str]:
+    if isinstance(request, _Prepared):
+        return request.origin, request.rest
+    return _cut(request.url)
 
 
 def _open_pool(origin: SplitResult, route: Route, connections: int) -> HTTPConnectionPool:
@@ -482,6 +493,7 @@ def _prepare(request: Request) -> PreparedRequest:
     prepared = _Prepared()
     prepared.route = request.route
     prepared.method, prepared.url, prepared.body = request.method, request.url, request.body
+    prepared.origin, prepared.rest = _cut(request.url)
     prepared.headers = cast("CaseInsensitiveDict[str]", headers)
     return prepared
 

@@ -10,12 +10,12 @@ never rests on the key: few CRMs look at it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import astuple
 from hashlib import sha256
 from typing import Protocol
 
+from connector import compact
 from connector.model import Delivery, Name
 from connector.targets.answers import Judgement
 from connector.targets.calls import Outgoing
@@ -24,12 +24,16 @@ from connector.targets.calls import Outgoing
 def key(name: Name, number: int, call: Outgoing) -> str:
     """Sixty-four hex digits."""
     head = [name.target, name.resource, name.id, number, call.method, call.path]
-    return sha256(json.dumps(head).encode() + b"\n" + (call.body or b"")).hexdigest()
+    return sha256(_head(head).encode() + b"\n" + (call.body or b"")).hexdigest()
+
+
+_head = compact.writer(ascii_only=True, spaced=True)
+"""As `json.dumps`: keys outlive a new version of this project."""
 
 
 def mark(call: Outgoing) -> str:
     """Twelve hex digits that tell a call from others of the same record, whatever its number."""
-    head = json.dumps([call.method, call.path]).encode()
+    head = _head([call.method, call.path]).encode()
     return sha256(head + b"\n" + (call.body or b"")).hexdigest()[:12]
 
 
@@ -110,7 +114,7 @@ class BatchNumbering:
         """The key that the call carries now."""
         self._current = mark(call)
         names = [[*astuple(name), number] for name, number in sorted(self.numbers.items())]
-        head = json.dumps(["batch", names, call.method, call.path])
+        head = _head(["batch", names, call.method, call.path])
         return sha256(head.encode() + b"\n" + (call.body or b"")).hexdigest()
 
     def note(self, judgement: Judgement) -> None:

@@ -132,18 +132,20 @@ class PlainSocket(_Patient):
             if number := self.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
                 raise OSError(number, os.strerror(number)) from None
 
-    def recv(self, *args: Any, **kwargs: Any) -> bytes:
-        return self._once_readable(partial(super().recv, *args, **kwargs))
-
-    def recv_into(self, *args: Any, **kwargs: Any) -> int:
-        return self._once_readable(partial(super().recv_into, *args, **kwargs))
-
-    def _once_readable(self, step: Callable[[], T]) -> T:
+    def recv(self, size: int, flags: int = 0) -> bytes:
         while True:
             self.until_readable()
             try:
-                return step()
+                return super().recv(size, flags)
             except BlockingIOError:  # woken for nothing
+                continue
+
+    def recv_into(self, *args: Any, **kwargs: Any) -> int:
+        while True:
+            self.until_readable()
+            try:
+                return super().recv_into(*args, **kwargs)
+            except BlockingIOError:
                 continue
 
     def sendall(self, data: Any, flags: int = 0) -> None:

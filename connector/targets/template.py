@@ -73,7 +73,8 @@ def render_path(template: str, values: Mapping[str, Json]) -> str:
             value = text(_value(name, values))
             if not value:
                 raise CannotRender(f"{{{name}}} in the path {template!r} is empty")
-            parts.append(quote(value, safe="/" if name == "resource" else ""))
+            plain = value.isascii() and value.isalnum()  # most ids: nothing in them to encode
+            parts.append(value if plain else quote(value, safe="/" if name == "resource" else ""))
     path = "".join(parts)
     if "/." in path or path[:1] == ".":
         for dots in (_segments(path) & _DOTS) - _segments(template):
