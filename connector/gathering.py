@@ -301,7 +301,6 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
             _give_up_when_stalled(conn.sock)
         else:
             early = conn.parser.unreader.take_buffered()
-        conn.sock.setblocking(False)
         gathered = Gathered(time.monotonic() + WHOLE_WITHIN, bytearray(early))
         if not self.alive:
             gathered.deadline = min(gathered.deadline, time.monotonic() + 2.0)
@@ -398,7 +397,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         if gathered is None:
             return  # it went in the same turn of the loop
         try:
-            data = conn.sock.recv(1 << 16)
+            data = conn.sock.recv(1 << 16, socket.MSG_DONTWAIT)
         except BlockingIOError:
             return
         except OSError:
@@ -423,10 +422,9 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         if not gathered.data or not gathered.whole(self.most_body):
             if gathered.body_at > 0 and not had_head and gathered.wants_to_be_asked():
                 with suppress(OSError):
-                    conn.sock.send(_GO_ON)
+                    conn.sock.send(_GO_ON, socket.MSG_DONTWAIT)
             return False
         self._forget(conn)
-        conn.sock.setblocking(True)
         if conn.parser is None:
             conn.parser = RecurringParser(self.cfg, conn.sock, conn.client)
             conn.initialized = conn.data_ready = True
@@ -435,8 +433,12 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         if self._is_momentary(conn, gathered):
             self._at_once.append(conn)
         else:
-            super().enqueue_req(conn)
+            self._give_to_a_thread(conn)
         return True
+
+    def _give_to_a_thread(self, conn: Any) -> None:
+        conn.sock.setblocking(True)
+        super().enqueue_req(conn)
 
     # --- answering
 
@@ -470,7 +472,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
                 self._threads_until = now + THREADS_FOR
                 self._taken = 0.0
         for conn in waiting:
-            super().enqueue_req(conn)
+            self._give_to_a_thread(conn)
 
     def _begin(self, conn: Any) -> Begun:
         """The first half of gunicorn's `handle`: read the request, and call the application."""
@@ -540,7 +542,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         self.nr_conns -= 1
         with suppress(OSError):
             if last_word:
-                conn.sock.send(last_word)
+                conn.sock.send(last_word, socket.MSG_DONTWAIT)
         conn.close(graceful=bool(last_word))
 
 

@@ -274,7 +274,7 @@ class Meter:
         self._timing: dict[tuple[str, str], prometheus_client.Histogram] = {}
         self._begin_at_zero()
         self.zeros = frozenset(self._values())
-        self._notes: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
+        self._notes: deque[tuple[tuple[str, ...], float]] = deque()
         self._heard: dict[str, int] = {}
         self._delivered: deque[tuple[str, int, Micros, Micros]] = deque(maxlen=20_000)
         self._lock = threading.Lock()
@@ -296,24 +296,22 @@ class Meter:
 
     def received(self, source: str) -> None:
         """A webhook request came; `source` may be none of ours."""
-        self._note(self._count, "connector_received_total", self._known(source, "unknown"))
+        self._note("connector_received_total", self._known(source, "unknown"))
 
     def verified(self, source: str) -> None:
         """Its signature is right."""
-        self._note(self._count, "connector_verified_total", source)
+        self._note("connector_verified_total", source)
 
     def refused(self, source: str, why: str) -> None:
         """It was answered otherwise than with 200."""
-        self._note(self._count, "connector_refused_total", self._known(source, "unknown"), why)
+        self._note("connector_refused_total", self._known(source, "unknown"), why)
 
     def taken(self, source: str, events: int, accepted: int, seconds: float) -> None:
         """Its events were stored, `accepted` of them for the first time, within `seconds`."""
-        self._note(self._take, source, events, accepted, seconds)
-
-    def _take(self, source: str, events: int, accepted: int, seconds: float) -> None:
-        self._count("connector_accepted_total", source, count=accepted)
-        self._count("connector_duplicates_total", source, count=events - accepted)
-        self._observe("connector_ack_seconds", source, seconds)
+        self._note("connector_accepted_total", source, amount=accepted)
+        if events != accepted:
+            self._note("connector_duplicates_total", source, amount=events - accepted)
+        self._note("connector_ack_seconds", source, amount=seconds)
         if accepted:
             self._heard[source] = int(time.time())
 
@@ -422,23 +420,32 @@ class Meter:
             if not sample.name.endswith("_created")
         }
 
-    def _note(self, count: Callable[..., None], *what: Any) -> None:
-        """Count this later."""
-        self._notes.append((count, what))
+    def _note(self, *series: str, amount: float = 1) -> None:
+        """Count in this series later, or observe a number of seconds."""
+        self._notes.append((series, amount))
         if len(self._notes) >= NOTES_MOST:
             self._work_off()
 
     def _work_off(self) -> None:
-        """Count what was noted; several threads may."""
+        """Count what was noted, once for each series; several threads may."""
+        counted: Tally[tuple[str, ...]] = Tally()
         while self._notes:
             try:
-                count, what = self._notes.popleft()
+                series, amount = self._notes.popleft()
             except IndexError:  # another thread had the last one
-                return
-            try:
-                count(*what)
-            except Exception:
-                log.exception("counting what happened; the work goes on")
+                break
+            if series[0] in self._counters:
+                counted[series] += amount  # type: ignore[assignment]  # whole in all but the type
+            else:
+                self._unless_it_fails(self._observe, *series, amount)
+        for series, count in counted.items():
+            self._unless_it_fails(self._count, *series, count=count)
+
+    def _unless_it_fails(self, step: Callable[..., None], *what: Any, **more: float) -> None:
+        try:
+            step(*what, **more)
+        except Exception:
+            log.exception("counting what happened; the work goes on")
 
     def _count(self, *series: str, count: float = 1) -> None:
         """Count in a series: the name of a metric and the values of its labels."""

@@ -21,7 +21,7 @@ delta without elements leaves the field alone.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
 from typing import Any, Final, Literal, TypeAlias
@@ -200,19 +200,20 @@ def _changes(rule: RecordRule, run: Run) -> Iterator[Change]:
             )
 
 
-def scopes(rule: RecordRule, run: Run) -> Iterator[Mapping[str, Json]]:
+def scopes(rule: RecordRule, run: Run) -> Iterable[Mapping[str, Json]]:
     """What the record's expressions see: the document, or for each item the document with it."""
-    if rule.each is None:
-        yield run.document
-        return
-    items = run.value(rule.each, run.document)
+    return (run.document,) if rule.each is None else _with_items(rule.each, run)
+
+
+def _with_items(each: Located, run: Run) -> Iterator[Mapping[str, Json]]:
+    items = run.value(each, run.document)
     if items is None:
         return
     if not isinstance(items, list):
         raise Wrong(
-            f"`{rule.each.text}` gives {described(items)}, but `each` takes a list",
-            f"to_array({rule.each.text}) makes a list of one value",
-            rule.each.place,
+            f"`{each.text}` gives {described(items)}, but `each` takes a list",
+            f"to_array({each.text}) makes a list of one value",
+            each.place,
         )
     for index, item in enumerate(items):
         yield {**run.document, "item": item, "index": index}
@@ -327,7 +328,16 @@ def _same_value(one: Value, other: Value) -> bool:
 def _field(rule: FieldRule, run: Run, scope: Mapping[str, Json]) -> Any:
     """The field's value for the change; ABSENT where it is left alone."""
     run.doubts.place = rule.place
-    outcome = _OUTCOMES[type(rule.source)](rule, rule.source, run, scope)
+    source = rule.source
+    outcome: Outcome
+    if type(source) is Computed and source.values is None:  # most fields
+        value = run.value(source.value, scope)
+        if value is None:
+            outcome = CLEARED if rule.null_clears else ABSENT
+        else:
+            outcome = CLEARED if value == "" else value
+    else:
+        outcome = _OUTCOMES[type(source)](rule, source, run, scope)
     if outcome is ABSENT:
         return ABSENT
     if outcome is CLEARED:
@@ -344,13 +354,12 @@ def _settled(value: Json) -> Outcome:
     return CLEARED if value is None or value == "" else value
 
 
-def _computed(rule: FieldRule, source: Computed, run: Run, scope: Mapping[str, Json]) -> Outcome:
+def _looked_up(rule: FieldRule, source: Computed, run: Run, scope: Mapping[str, Json]) -> Outcome:
+    """A computed value with `values:`."""
     value = run.value(source.value, scope)
     if value is None:
         return CLEARED if rule.null_clears else ABSENT
-    if source.values is None:
-        return CLEARED if value == "" else value
-    if value == "" and "" not in source.values:
+    if value == "" and "" not in (source.values or {}):
         return CLEARED
     if not rule.is_set:
         return _translated(value, source)
@@ -395,7 +404,7 @@ def _reference(rule: FieldRule, source: Reference, run: Run, scope: Mapping[str,
 
 _OUTCOMES: Mapping[type, Callable[..., Outcome]] = {
     Constant: _constant,
-    Computed: _computed,
+    Computed: _looked_up,
     Reference: _reference,
 }
 

@@ -100,7 +100,7 @@ def _value(context: Context, field: _Field, separator: str) -> Json:
     if value is None or value == "":
         return value
     try:
-        return _READERS.get(_type(field), _label)(context, value, separator)
+        return _reader(field)(context, value, separator)
     except FunctionError as problem:
         context.warn(
             f"the value of custom field {field['field']} does not fit its type "
@@ -109,9 +109,12 @@ def _value(context: Context, field: _Field, separator: str) -> Json:
         return string(context, value)
 
 
-def _type(field: _Field) -> str:
+def _reader(field: _Field) -> Callable[[Context, Json, str], Json]:
     kind = field.get("type")
-    return number_text(kind, "custom") if is_number(kind) else str(kind).strip()
+    if type(kind) is int and 0 < kind < 10:
+        return _READERS.get(str(kind), _label)
+    text = number_text(kind, "custom") if is_number(kind) else str(kind).strip()
+    return _READERS.get(text, _label)
 
 
 def _number(context: Context, value: Json, separator: str) -> Json:

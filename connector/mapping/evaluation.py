@@ -20,7 +20,7 @@ from jmespath import visitor
 
 from connector.mapping import core_functions
 from connector.mapping.expressions import Expression, Node
-from connector.mapping.functions import FUNCTIONS, Context, FunctionError
+from connector.mapping.functions import FUNCTIONS, OF_VALUE, Context, FunctionError
 from connector.mapping.values import same
 from connector.model import Json
 
@@ -39,25 +39,21 @@ class EvaluationFailed(ValueError):
 
 def evaluate(expression: Expression, document: Json, context: Context) -> Json:
     """The value of an expression for a document. Raises EvaluationFailed."""
-    if expression.path is not None:
-        value = document
-        for name in expression.path:
-            if not isinstance(value, dict):
-                return None
-            value = value.get(name)
-        return value
-    program = _PROGRAMS.get(expression.text)
-    if program is None:
-        program = _compile(expression.tree)
-        if len(_PROGRAMS) >= _MOST_PROGRAMS:
-            _PROGRAMS.clear()
-        _PROGRAMS[expression.text] = program
+    program = _PROGRAMS.get(expression.text) or _compiled(expression)
     try:
         return program(context, document)
     except EvaluationFailed:
         raise
     except _FAILURES as error:
         raise _failed(error) from error
+
+
+def _compiled(expression: Expression) -> Program:
+    if len(_PROGRAMS) >= _MOST_PROGRAMS:
+        _PROGRAMS.clear()
+    path = expression.path
+    program = _compile(expression.tree) if path is None else _path(path)
+    return _PROGRAMS.setdefault(expression.text, program)
 
 
 def evaluate_node(node: Node, document: Json, context: Context) -> Json:
@@ -159,6 +155,21 @@ def _one_after_the_other(node: Node) -> Program:
     return program
 
 
+def _path(names: tuple[str, ...]) -> Program:
+    """`a.b.c`."""
+    if len(names) == 2:
+        return _field_of_field(*names)
+
+    def program(context: Context, value: Json) -> Json:
+        for name in names:
+            if not isinstance(value, dict):
+                return None
+            value = value.get(name)
+        return value
+
+    return program
+
+
 def _field_of_field(name: str, inner: str) -> Program:
     """`a.b`, of which mappings are full."""
 
@@ -175,17 +186,32 @@ def _field_of_field(name: str, inner: str) -> Program:
 def _function(node: Node) -> Program:
     name, start = node["value"], node["start"]
     arguments = [_compile(child) for child in node["children"]]
-    only = arguments[0] if len(arguments) == 1 else None
     own = FUNCTIONS.get(name)
     call = own.call if own else lambda context, given: core_functions.call(name, given)
+    first = arguments[0] if len(arguments) == 1 else None
+    simply = OF_VALUE.get(own.call) if own and first else None
+    if simply and first:
+        return _of_one_value(simply, first, start)
 
     def program(context: Context, value: Json) -> Json:
-        if only is not None:
-            given = [only(context, value)]
-        else:
-            given = [argument(context, value) for argument in arguments]
+        given = [argument(context, value) for argument in arguments]
         try:
             return call(context, given)
+        except FunctionError as error:
+            raise EvaluationFailed(str(error), start) from error
+
+    return program
+
+
+def _of_one_value(function: Callable[..., Json], argument: Program, start: int) -> Program:
+    """A function of one value under the general rule of `functions`: most that mappings call."""
+
+    def program(context: Context, value: Json) -> Json:
+        given = argument(context, value)
+        if given is None or given == "":
+            return given
+        try:
+            return function(context, given)
         except FunctionError as error:
             raise EvaluationFailed(str(error), start) from error
 

@@ -25,7 +25,7 @@ from connector.mapping.times import date, strftime_form, timestamp, zone_named
 from connector.model import Json
 from connector.problems import did_you_mean
 
-__all__ = ["FUNCTIONS", "Context", "Function", "FunctionError"]
+__all__ = ["FUNCTIONS", "OF_VALUE", "Context", "Function", "FunctionError"]
 
 Call: TypeAlias = Callable[[Context, Sequence[Json]], Json]
 Constant: TypeAlias = Callable[[Context, Json], object]
@@ -106,7 +106,12 @@ def _of_value(function: Callable[..., Json]) -> Call:
         value = args[0]
         return value if value is None or value == "" else function(context, *args)
 
+    OF_VALUE[call] = function
     return call
+
+
+OF_VALUE: dict[Call, Callable[..., Json]] = {}
+"""What is called by those under the general rule, when they are given neither null nor `''`."""
 
 
 def _locale(function: str) -> Constant:

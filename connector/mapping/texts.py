@@ -53,7 +53,7 @@ def string(context: Context, value: Json) -> Json:
 
 def identifier(context: Context, value: Json) -> Json:
     """An id as text; 0, -1 and their texts, and blanks, give `''`: nobody."""
-    text = text_of(value, "id")
+    text = value if isinstance(value, str) else text_of(value, "id")
     return "" if text.strip() in _NOBODY else text
 
 

@@ -20,10 +20,12 @@ from connector.model import Json, Micros
 from connector.problems import nearest
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NAIVE_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - to count from; what is made of it says Z
 _MICROSECOND = timedelta(microseconds=1)
 _FIRST = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
 _LAST = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
 _SECONDS_BELOW = 10**11  # docs/mapping-language.md: a smaller epoch value counts seconds
+_PLAIN_BELOW = 253_402_300_800_000  # what follows the last millisecond of the year 9999
 _LONGEST = 200  # characters of a text that can still be a time
 
 _READABLE = (
@@ -119,8 +121,8 @@ def timestamp(context: Context, value: Json, form: Json = None, zone: Json = Non
     if instant is None:
         return None
     if written is None:
-        moment = _EPOCH + instant * _MICROSECOND
-        return f"{moment.replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
+        moment = _NAIVE_EPOCH + instant * _MICROSECOND
+        return f"{moment.isoformat(timespec='milliseconds')}Z"
     return _formatted(_local(instant, there, value, "timestamp"), written)
 
 
@@ -151,6 +153,8 @@ def micros(value: Json, zone: ZoneInfo, function: str = "timestamp") -> Micros |
     """
     if value is None:
         return None
+    if type(value) is int and 0 < value < _PLAIN_BELOW:
+        return value * (1_000_000 if value < _SECONDS_BELOW else 1000)
     if is_number(value):
         text = number_text(value, function)
     elif isinstance(value, str):

@@ -13,7 +13,7 @@ from typing import Literal
 
 from connector.frozen import dataclass
 from connector.model import Delivery, Delta, Json, Name, Ref
-from connector.records.state import Delivered, digest
+from connector.records.state import Delivered, digests_of
 from connector.records.store import Lease, State
 
 
@@ -76,10 +76,10 @@ def plan(lease: Lease, links: Mapping[Name, str | int | None], manners: Manners)
     missing, create = tuple(wanted.missing), tuple(wanted.create)
     if wanted.held:
         return Plan("wait", missing=tuple(wanted.held), create=create)
-    digests = {name: digest(value) for name, value in wanted.fields.items()}
-    digests |= {
-        name: digest([list(delta.add), list(delta.remove)]) for name, delta in wanted.deltas.items()
-    }
+    digests = digests_of(wanted.fields)
+    if wanted.deltas:
+        both = {name: [list(d.add), list(d.remove)] for name, d in wanted.deltas.items()}
+        digests |= digests_of(both)
     changed = {name for name, mark in digests.items() if told.digests.get(name) != mark}
     vanished = manners.replaces and not told.digests.keys() <= digests.keys()
     if doubt or vanished or not told.exists:

@@ -176,8 +176,16 @@ def canonical(value: Json) -> str:
 
 def digest(value: Json) -> str:
     """Forty-eight bits of a delivered value: enough to see that it changed, in eight letters."""
-    # Only texts: among numbers 1, 1.0 and True would be taken for one another
-    return _known(value) if type(value) is str and len(value) <= _SHORT else _digest(value)
+    return digests_of({"": value})[""]
+
+
+def digests_of(values: Mapping[str, Json]) -> dict[str, str]:
+    """The digest of each value, by the same names."""
+    # Only texts are looked up: among numbers 1, 1.0 and True would be taken for one another
+    return {
+        name: _known(value) if type(value) is str and len(value) <= _SHORT else _digest(value)
+        for name, value in values.items()
+    }
 
 
 def _digest(value: Json) -> str:
