@@ -193,7 +193,8 @@ def _digest(value: Json) -> str:
     return b2a_base64(sha256(text).digest()[:6], newline=False).decode()
 
 
-_SHORT = 40
-"""Letters of the words that come again and again: states, priorities, names of people at work."""
+_SHORT = 23
+"""Letters of the words that come again and again: states, priorities, names of people at work; but
+not of times, which come once."""
 
 _known = lru_cache(maxsize=1024)(_digest)  # 300 bytes each
