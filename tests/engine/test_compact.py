@@ -15,18 +15,30 @@ from hypothesis import strategies as st
 
 from connector import compact
 
-WAYS: list[dict[str, bool]] = [{}, {"ascii_only": True}, {"nan": False}, {"in_order": True}]
+WAYS: list[dict[str, bool]] = [
+    {},
+    {"ascii_only": True},
+    {"nan": False},
+    {"in_order": True},
+    {"spaced": True},
+    {"ascii_only": True, "spaced": True},
+]
 
 
 def by_json(
-    value: Any, *, ascii_only: bool = False, nan: bool = True, in_order: bool = False
+    value: Any,
+    *,
+    ascii_only: bool = False,
+    nan: bool = True,
+    in_order: bool = False,
+    spaced: bool = False,
 ) -> str:
     return json.dumps(
         value,
         ensure_ascii=ascii_only,
         allow_nan=nan,
         sort_keys=in_order,
-        separators=(",", ":"),
+        separators=None if spaced else (",", ":"),
     )
 
 

@@ -185,3 +185,25 @@ def test_fields_of_the_vendors_sample():
     assert call("custom_id", fields, "addition_field2") == "1222"
     assert call("custom", fields, "addition_field3") == ""
     assert call("custom_id", fields, "addition_field3") is None
+
+
+def test_several_lists_in_turn_are_told_apart() -> None:
+    context = Context(ZoneInfo("UTC"), {}, lambda _: None)
+    custom = FUNCTIONS["custom"].call
+    one, other = field(0, "one"), field(0, "other")
+    for _ in range(2):
+        assert custom(context, [one, "addition_field1"]) == "one"
+        assert custom(context, [other, "addition_field1"]) == "other"
+        assert custom(context, [field(0, "new"), "addition_field1"]) == "new"
+        assert FUNCTIONS["custom_all"].call(context, [one]) == {"addition_field1": "one"}
+
+
+@pytest.mark.parametrize("name", ["custom", "custom_id"])
+def test_a_key_that_is_none_is_named_before_a_list_that_is_none(name: str) -> None:
+    with pytest.raises(FunctionError, match="a text or a number"):
+        call(name, "no list", [])
+
+
+@pytest.mark.parametrize("kind", [True, 10**30, -1, 1.5, "01"])
+def test_an_odd_type_is_text(kind: Json) -> None:
+    assert call("custom", field(kind, "7"), "addition_field1") == "7"

@@ -215,3 +215,9 @@ def test_hostile_text_takes_no_time(name, value):
     with suppress(FunctionError):
         call(name, value)
     assert process_time() - begun < 30
+
+
+@given(st.text(st.characters(max_codepoint=127)))
+def test_slug_of_plain_letters_takes_the_short_way_to_the_same(value: str) -> None:
+    """One letter that goes makes it take the long way."""
+    assert call("slug", value) == call("slug", f"{value}\u0301")

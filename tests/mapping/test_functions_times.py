@@ -18,6 +18,9 @@ from connector.model import Json
 SAMPLES = Path(__file__).parents[1] / "samples"
 VIETNAM = ZoneInfo("Asia/Ho_Chi_Minh")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EDGES = [
+    edge + step for edge in (0, 10**11, 253_402_300_800_000, 10**14) for step in (-2, -1, 0, 1, 2)
+]
 
 
 def call(name: str, *args: Json, zone: str = "Asia/Ho_Chi_Minh") -> Json:
@@ -344,3 +347,14 @@ def test_strftime_form_is_that_of_python(moment, between):
     form = f"%Y{between}%m %d %H:%M:%S.%f"
     expected = moment.strftime("%Y|%m %d %H:%M:%S.%f").replace("|", between.replace("%%", "%"), 1)
     assert call("timestamp", moment.isoformat(), form, "UTC") == expected
+
+
+@given(st.integers(min_value=-(10**16), max_value=10**16) | st.sampled_from(EDGES))
+def test_a_number_and_its_digits_are_one_time(value: int) -> None:
+    def told(given: Json) -> Json:
+        try:
+            return micros(given, VIETNAM)
+        except FunctionError as error:
+            return "a year that is none" if "years" in str(error) else str(error)
+
+    assert told(value) == told(str(value)) == told(f"+{value}" if value > 0 else str(value))

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import example, given
@@ -228,3 +229,8 @@ def test_the_connection_used_last_is_the_next_to_go() -> None:
     assert [idle.get(), idle.get()] == ["b", "a"]
     with pytest.raises(queue.Empty):
         idle.get(block=False)
+
+
+def test_every_pool_keeps_its_connections_so() -> None:
+    for origin in ("http://127.0.0.1:1", "https://crm.example"):
+        assert isinstance(wire._open_pool(urlsplit(origin), wire.STRAIGHT, 2).pool, wire._Idle)
