@@ -267,9 +267,10 @@ class Connector(Site):
     def start_worker(self, name: str = "worker-0") -> None:
         """One more worker process, ready for work."""
         command = python("-m", "connector", "worker", "--threads", str(self.threads))
+        client = self.client
+        before = client.smembers("c:workers")  # one that has ended may still stand there
         process = self.start(name, command, self.environ)
-        alive = len(self._parts("worker"))
-        wait_for(lambda: self.client.scard("c:workers") >= alive, name, explain=lambda: process.log)
+        wait_for(lambda: client.smembers("c:workers") - before, name, explain=lambda: process.log)
 
     def warm_up(self) -> None:
         """Make the customers known to whom the tickets belong, and every path of the code warm."""

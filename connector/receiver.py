@@ -260,7 +260,7 @@ class _Headers(Mapping[str, str]):
 
 def _body(asked: Request, most_bytes: int) -> bytes:
     """The raw bytes, as the signature covers them."""
-    length = asked.content_length
+    length = _length(asked)
     if length is not None and length > most_bytes:
         raise TooLarge(f"the body has {length} bytes, at most {most_bytes} are taken")
     try:
@@ -270,6 +270,14 @@ def _body(asked: Request, most_bytes: int) -> bytes:
     if len(body) > most_bytes:
         raise TooLarge(f"the body has more than {most_bytes} bytes")
     return body
+
+
+def _length(asked: Request) -> int | None:
+    """Of the body, as far as it was said."""
+    said = asked.environ.get("CONTENT_LENGTH", "")
+    if said.isascii() and said.isdigit() and "HTTP_TRANSFER_ENCODING" not in asked.environ:
+        return int(said)  # nearly always; Werkzeug knows the rest
+    return asked.content_length
 
 
 def _read(asked: Request, length: int | None, most_bytes: int) -> bytes:
@@ -290,7 +298,7 @@ class _Later(Response):
     before: PEP 3333 lets an application say its status as late as that."""
 
     def __init__(self, know: Callable[[], tuple[int, dict[str, object]]]) -> None:
-        super().__init__(mimetype="application/json")
+        super().__init__(content_type="application/json")
         self._know = know
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -299,8 +307,7 @@ class _Later(Response):
         if status != self.status_code:
             self.status_code = status
         data = (_written(body) + "\n").encode()
-        self.headers["Content-Length"] = str(len(data))
-        start_response(self.status, self.headers.to_wsgi_list())
+        start_response(self.status, [*self.headers, ("Content-Length", str(len(data)))])
         yield data
 
 

@@ -69,8 +69,9 @@ def separator_of(function: str, separator: Json) -> str:
 
 def _by_code(context: Context, function: str, fields: Json) -> Mapping[str, _Field]:
     """The fields of a list by their codes; of two with one code the later."""
-    if context.listed is not None and context.listed[0] is fields:
-        return context.listed[1]  # mostly several are asked for of one list
+    listed = context.listed
+    if listed is not None and listed[0] is fields:
+        return listed[1]  # mostly several are asked for of one list
     if not isinstance(fields, list):
         raise wrong(function, fields, "a list of custom fields like ticket.addition_fields")
     by_code = dict(_fields(fields, function))
