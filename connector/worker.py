@@ -499,8 +499,9 @@ class Worker:
             done = self._sent(task)
             self._done.append(done)
             self._told.ring()
-            if any(release.hold or release.verdict in OF_THE_TARGET for release in done.releases):
-                self._urgent.ring()  # the next call must know of it
+            for release in done.releases:
+                if release.hold or release.verdict in OF_THE_TARGET:
+                    self._urgent.ring()  # the next call must know of it
 
     def _sent(self, task: Task) -> Done:
         what = task.what

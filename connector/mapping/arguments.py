@@ -114,7 +114,7 @@ def text_of(value: Json, function: str) -> str:
     """A text as it is, a number as its text; anything else is a FunctionError."""
     if isinstance(value, str):
         return value
-    if is_number(value):
+    if type(value) is int or is_number(value):
         return number_text(value, function)
     raise wrong(function, value, "a text or a number")
 

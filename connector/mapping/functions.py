@@ -25,7 +25,7 @@ from connector.mapping.times import date, strftime_form, timestamp, zone_named
 from connector.model import Json
 from connector.problems import did_you_mean
 
-__all__ = ["FUNCTIONS", "OF_VALUE", "Context", "Function", "FunctionError"]
+__all__ = ["FUNCTIONS", "OF_VALUE", "Call", "Context", "Function", "FunctionError"]
 
 Call: TypeAlias = Callable[[Context, Sequence[Json]], Json]
 Constant: TypeAlias = Callable[[Context, Json], object]

@@ -74,7 +74,7 @@ def email(context: Context, value: Json) -> Json:
 
 def lower(context: Context, value: Json) -> Json:
     """The text in lower case."""
-    return text_of(value, "lower").lower()
+    return (value if isinstance(value, str) else text_of(value, "lower")).lower()
 
 
 def upper(context: Context, value: Json) -> Json:
@@ -92,7 +92,7 @@ def slug(context: Context, value: Json) -> Json:
 
     Scripts that have no Latin base letters leave nothing behind.
     """
-    letters = text_of(value, "slug")
+    letters = value if isinstance(value, str) else text_of(value, "slug")
     if not letters.isascii():
         text = unicodedata.normalize("NFKD", letters.translate(_LETTERS))
         letters = "".join(letter for letter in text if not unicodedata.combining(letter))

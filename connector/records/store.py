@@ -310,7 +310,7 @@ def _release(
     args: list[str | bytes | int] = []
     used: list[Shape | None] = []
     for item in releases:
-        name, generation = item.lease.name, item.lease.state.generation
+        name, generation = item.lease.state.name, item.lease.state.generation
         told = item.delivered
         if item.lease.doubt and (item.due_in is not None or told.dead):
             told = replace(told, doubt=True)  # the lease's doubt outlives it until a success
