@@ -8,6 +8,7 @@ in the same way.
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -28,6 +29,11 @@ from connector.demo.redis import EmbeddedRedis
 settings.register_profile("same", derandomize=True, deadline=None)
 settings.register_profile("explore", derandomize=False, deadline=None)
 settings.load_profile("same")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell that was told to run the tests in the background has them ignore interrupts, and
+    # every process that they start and interrupt would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 web.REDIS_SECONDS = 10.0
 """What a test does in its own process waits for a Redis that a busy machine holds up; the processes

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connector import compact
@@ -57,6 +57,7 @@ VALUES = st.recursive(
 
 @pytest.mark.parametrize("way", WAYS)
 @given(value=VALUES)
+@settings(max_examples=50, deadline=None)
 def test_any_value_is_written_as_json_does(way: dict[str, bool], value: Any) -> None:
     assert said(compact.writer(**way), value) == said(lambda v: by_json(v, **way), value)
 

@@ -121,7 +121,7 @@ def known(packed: Packed) -> Mapping[bytes, Shape]:
 
 
 @given(_merged())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_what_the_sources_say_reads_the_same(merged: Merged) -> None:
     packed = pack_merged(merged)
     again = unpack_merged(packed[0], known(packed))
@@ -131,7 +131,7 @@ def test_what_the_sources_say_reads_the_same(merged: Merged) -> None:
 
 
 @given(_delivered())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_what_the_crm_was_told_reads_the_same(told: Delivered) -> None:
     packed = pack_delivered(told)
     again = unpack_delivered(told.generation, packed[0], known(packed))
