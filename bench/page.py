@@ -72,12 +72,12 @@ def measured(results: Json, names: tuple[str, ...] = tuple(TABLES)) -> str:
 
 
 def _when(name: str, section: Json) -> str:
-    load = section["load_average_before"]
-    busy = " This machine was busy with other things." if load > 0.5 else ""
     quick = ", only `--quick`" if section["quick"] else ""
+    before, after = section["loop_ms"]
     return (
-        f"`{name}`, {section['taken_at']}, {section['seconds']} s{quick}."
-        f" Load average before: {load}.{busy}"
+        f"`{name}`, {section['taken_at']}, {section['seconds']} s{quick}. The fixed loop took"
+        f" {before} ms before and {after} ms after; load average before: "
+        f"{section['load_average_before']}."
     )
 
 

@@ -1,4 +1,5 @@
-"""The file of results: one section for each scenario, each with its date and the load of then.
+"""The file of results: one section for each scenario, each with its date, the load of then, and how
+fast the machine was before and after it.
 
 A scenario that is run alone replaces its own section and leaves the others. Figures in pages come
 from here and from nowhere else.
@@ -16,6 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from bench.speed import loop_ms
 from connector.demo.redis import find_server
 
 Json: TypeAlias = Any
@@ -35,12 +37,14 @@ def read(path: Path) -> Json:
 def take(path: Path, name: str, run: Callable[[], Json], *, quick: bool) -> Json:
     """Run a scenario and write its section; the section. `quick` is written down with it."""
     load = os.getloadavg()[0]
+    before = loop_ms()
     begun = datetime.now(UTC)
     data = run()
     section = {
         "taken_at": begun.strftime("%Y-%m-%d %H:%M UTC"),
         "seconds": round((datetime.now(UTC) - begun).total_seconds()),
         "load_average_before": round(load, 2),
+        "loop_ms": [round(before), round(loop_ms())],
         "quick": quick,
         "data": data,
     }

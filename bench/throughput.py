@@ -16,6 +16,7 @@ from bench.events import Shape
 from bench.figures import Spread, spread
 from bench.generator import Order
 from bench.redis_use import Counted, counted
+from bench.speed import loop_ms
 from bench.systems import Connector, Plain
 from bench.tables import Table
 
@@ -26,7 +27,11 @@ LATENCIES = (0, 20, 100)
 
 GOALS: Mapping[int, float] = {0: 35, 20: 45, 100: 100}
 """Times the plain receiver, by latency (DESIGN section 7)."""
-CPU_GOAL = 1.1
+CPU_GOAL, PLAIN_CPU = 1.1, 53.0
+"""Milliseconds of web and worker together per event, and what the plain receiver took on the
+machine for which that was set (DESIGN section 7). Such machines differ by a factor of two, and one
+of them by as much from minute to minute, so what is judged is the share of the plain receiver's in
+the same run."""
 MEMORY_GOAL = 100
 
 
@@ -45,7 +50,8 @@ QUICK = Size(rounds=1, plain={0: 90, 20: 75, 100: 40}, connector=3_000)
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run. CPU in ms per event; memory (PSS) in MiB, at its most; Redis per event."""
+    """One run. CPU in ms per event; memory (PSS) in MiB, at its most; Redis per event. `loop_ms`:
+    how fast the machine was just before it (`bench.speed`)."""
 
     system: str
     shape: Shape
@@ -58,6 +64,7 @@ class Run:
     acks_per_second: float
     events_per_second: float
     calls_at_once: int
+    loop_ms: float
     cpu_ms: Mapping[str, float]
     memory_mib: Mapping[str, float]
     redis: Mapping[str, float]
@@ -72,7 +79,8 @@ def measure(size: Size, threads: int, say: Callable[[str], None]) -> Json:
     for run in _runs(size, threads):
         say(
             f"{run.system} {run.shape}, CRM {run.latency_ms} ms: {run.events_per_second:,.1f}"
-            f" events/s, CPU {run.cpu_ms['web_and_worker']:.2f} ms, lost {run.lost}"
+            f" events/s, CPU {run.cpu_ms['web_and_worker']:.2f} ms (loop {run.loop_ms:.0f} ms),"
+            f" lost {run.lost}"
         )
         runs.append(asdict(run))
     return {"threads": threads, "runs": runs}
@@ -100,6 +108,7 @@ def run(make: Make, latency_ms: int, count: int, shape: Shape = "ticket") -> Run
         order = Order(site.web_port, connections=8, shape=shape, count=count)
         wanted = order.events.newest()
         records = count * (3 if shape == "full" else 1)
+        loop = loop_ms()
         with site.load(order) as sending:
             memory, before, use = [site.memory()], counted(site.client), site.usage()
             sending.go()
@@ -123,6 +132,7 @@ def run(make: Make, latency_ms: int, count: int, shape: Shape = "ticket") -> Run
             acks_per_second=sent.acknowledged / (sent.ended - sent.began),
             events_per_second=(count - len(lost | refused)) / seconds,
             calls_at_once=stats["most_at_once"],
+            loop_ms=loop,
             cpu_ms=used.per_event_ms(count),
             memory_mib={part: max(one[part] for one in memory) for part in memory[0]},
             redis=per_event(before, counted(site.client), count),
@@ -217,12 +227,22 @@ def _speed(data: Json) -> Table:
     return Table("Events a second, end to end", (*headings, *counts), tuple(rows), note)
 
 
+def cpu_share(data: Json, latency: int) -> float:
+    """What web and worker of the connector take of the CPU that the plain receiver's take, per
+    event: medians of one run."""
+    ours, plain = (
+        _of(data, system, latency, "cpu_ms", "web_and_worker").median
+        for system in ("connector", "plain")
+    )
+    return ours / plain
+
+
 _COST = ("web", "worker", "web_and_worker", "redis")
 _MEMORY = ("web", "worker", "together")
 
 
 def _cost(data: Json) -> Table:
-    kinds: Sequence[tuple[str, int, str]] = [
+    kinds: Sequence[tuple[str, int, Shape]] = [
         *(("plain", latency, "ticket") for latency in LATENCIES),
         *(("connector", latency, "ticket") for latency in LATENCIES),
         ("connector", 0, "full"),
@@ -231,16 +251,24 @@ def _cost(data: Json) -> Table:
     for system, latency, shape in kinds:
         runs = chosen(data, system, latency, shape)
         name = f"{system}, CRM {latency} ms"
-        cpu = [spread(one["cpu_ms"][part] for one in runs).text(2) for part in _COST]
-        memory = [spread(one["memory_mib"][part] for one in runs).text() for part in _MEMORY]
         label = name if shape == "ticket" else f"{name}, three records an event"
-        rows.append((label, *cpu, *memory))
+        measured = system == "connector" and shape == "ticket"
+        share = f"{cpu_share(data, latency):.1%}" if measured else ""
+        web, worker, both, redis = (
+            spread(one["cpu_ms"][part] for one in runs).text(2) for part in _COST
+        )
+        memory = [spread(one["memory_mib"][part] for one in runs).text() for part in _MEMORY]
+        loop = spread(one["loop_ms"] for one in runs).text()
+        rows.append((label, web, worker, both, share, redis, loop, *memory))
+    cpu = ("web", "worker", "web + worker", "of plain's", "Redis", "fixed loop, ms")
     return Table(
         "CPU, ms per event; memory, MiB (proportional set size)",
-        ("", "web", "worker", "web + worker", "Redis", "MiB web", "MiB worker", "MiB together"),
+        ("", *cpu, "MiB web", "MiB worker", "MiB together"),
         tuple(rows),
-        f"Goals: web + worker at most {CPU_GOAL} ms per event with one record, and at most "
-        f"{MEMORY_GOAL} MiB for one web and one worker process.",
+        f"Goals, for one record an event: web + worker at most {CPU_GOAL / PLAIN_CPU:.1%} of what"
+        f" the plain receiver's take, which is {CPU_GOAL} ms on the machine for which it was set"
+        f" (there plain took {PLAIN_CPU:.0f} ms), and at most {MEMORY_GOAL} MiB for one web and one"
+        " worker process.",
     )
 
 

@@ -45,6 +45,7 @@ def _run(system: str, latency: int, rate: float, **other: object) -> dict[str, o
         "lost": 0,
         "overlaps": 0,
         "events_per_second": rate,
+        "loop_ms": 150.0,
         "cpu_ms": {"web": 0.5, "worker": 0.5, "web_and_worker": 1.0, "redis": 0.1},
         "memory_mib": {"web": 40, "worker": 50, "together": 90},
         "redis": {"round_trips": 2.0, "scripts": 1.0, "commands": 50.0},
@@ -70,6 +71,19 @@ def test_ratio_is_that_of_the_medians() -> None:
         (100, 40),
     ]
     assert found[0].connector == Spread(1200.0, 1080.0, 1320.0)
+
+
+def test_cpu_is_judged_by_the_share_of_the_plain_receivers_in_the_same_run() -> None:
+    data = _throughput()
+    for run in data["runs"]:  # type: ignore[attr-defined]
+        if run["system"] == "plain" and run["latency_ms"] == 20:
+            run["cpu_ms"] = {**run["cpu_ms"], "web_and_worker": 80.0}
+    assert throughput.cpu_share(data, 0) == 1.0
+    assert throughput.cpu_share(data, 20) == 1 / 80
+    cost = throughput.tables(data)[1]
+    shares = [row[cost.headings.index("of plain's")] for row in cost.rows]
+    assert shares == ["", "", "", "100.0%", "1.2%", "100.0%", ""]
+    assert "at most 2.1% of" in cost.note
 
 
 def test_a_lost_event_shows_in_the_table_of_speed() -> None:
