@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from connector.frozen import dataclass
 
@@ -129,9 +129,8 @@ class Applied:
     error: Problem | None = None
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Name:
-    """The name of a record: a row in a CRM."""
+class Name(NamedTuple):
+    """The name of a record: a row in a CRM. A tuple, for it is looked up again and again."""
 
     target: str
     resource: str

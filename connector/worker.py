@@ -496,12 +496,16 @@ class Worker:
 
     def _send(self) -> None:
         while (task := self._work.get()) is not None:
-            done = self._sent(task)
-            self._done.append(done)
-            self._told.ring()
-            for release in done.releases:
-                if release.hold or release.verdict in OF_THE_TARGET:
-                    self._urgent.ring()  # the next call must know of it
+            self._hand_over(self._sent(task))
+            del task  # a sender that waits for the next keeps nothing of the last
+
+    def _hand_over(self, done: Done) -> None:
+        """Give the dispatcher what became of a task."""
+        self._done.append(done)
+        self._told.ring()
+        for release in done.releases:
+            if release.hold or release.verdict in OF_THE_TARGET:
+                self._urgent.ring()  # the next call must know of it
 
     def _sent(self, task: Task) -> Done:
         what = task.what

@@ -13,6 +13,7 @@ from dataclasses import replace
 from connector.model import Change, Delta, Event, Value, Whole
 from connector.records.state import (
     EVENT_DIGITS,
+    NO_ELEMENTS,
     Cell,
     Element,
     Merged,
@@ -38,7 +39,8 @@ def merge(merged: Merged, change: Change, stamp: Stamp) -> Merged:
         known = merged.fields.get(name)
         if known is None and not isinstance(value, (Delta, Whole)):
             rule, write = change.rules.get(name, 0), change.write.get(name, "always")
-            news[name] = Cell(value, stamp, rule, write)  # most of what a new record is told
+            # Most of what a new record is told
+            news[name] = Cell(value, stamp, rule, write, NO_ELEMENTS)
         elif (cell := _told(known, name, value, change, stamp)) is not None:
             news[name] = cell
     return Merged({**merged.fields, **news}, floor=merged.floor) if news else merged

@@ -25,7 +25,16 @@ from connector import compact
 from connector.model import Json, Micros, Ref, Write
 from connector.records import shapes
 from connector.records.shapes import Shape, shape_of
-from connector.records.state import Cell, Dead, Delivered, Element, Merged, Stamp, canonical
+from connector.records.state import (
+    NO_ELEMENTS,
+    Cell,
+    Dead,
+    Delivered,
+    Element,
+    Merged,
+    Stamp,
+    canonical,
+)
 
 Packed = tuple[bytes, Shape | None]
 """A half, and the shape that it refers to."""
@@ -52,7 +61,6 @@ _WINDOW, _MEMORY = -12, 5
 that zlib takes otherwise, 256 KiB a time, which cost six times as much time (CPython 3.11)."""
 
 _USUAL: Write = "always"
-_NO_ELEMENTS: Mapping[str, Element] = {}
 
 
 class _Stamps:
@@ -145,7 +153,7 @@ def _cells(shape: Shape, values: list[Json], stamps: list[Stamp], unusual: Json)
     for at in unusual.get("r", ()):
         values[at] = Ref(*values[at])
     indexes = unusual.get("s") or [0] * len(values)
-    elements = [_NO_ELEMENTS] * len(values)
+    elements = [NO_ELEMENTS] * len(values)
     for at, words in unusual.get("e", ()):
         elements[at] = {canonical(v): Element(v, bool(p), stamps[i]) for v, p, i in words}
     writes = [_USUAL] * len(values)

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import field
 from functools import lru_cache
 from hashlib import sha256
+from types import MappingProxyType
 
 from connector import compact
 from connector.frozen import dataclass
@@ -50,6 +51,10 @@ class Element:
     stamp: Stamp
 
 
+NO_ELEMENTS: Mapping[str, Element] = MappingProxyType({})
+"""Of a field that is no set: one for all, for most are none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cell:
     """One field: the last value told as a whole (`stamp` None when none was), and for a set the
@@ -59,7 +64,7 @@ class Cell:
     stamp: Stamp | None
     rule: int
     write: Write = "always"
-    elements: Mapping[str, Element] = field(default_factory=dict)
+    elements: Mapping[str, Element] = field(default_factory=lambda: NO_ELEMENTS)
 
     @property
     def is_set(self) -> bool:

@@ -15,6 +15,7 @@ import hmac
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import InitVar, dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Final, Protocol, final
 
 from connector.errors import BadSignature, EventUnreadable, NotJson
@@ -226,14 +227,19 @@ def names_a_field(value: Json, key: str) -> bool:
 
 def meta(event: Event, account: str | None) -> dict[str, Json]:
     """The `meta` of a document: `received_at` is ISO 8601, UTC, microseconds, Z."""
-    received = _EPOCH + timedelta(microseconds=event.received_at)
+    seconds, micros = divmod(event.received_at, 1_000_000)
     return {
         "kind": event.kind,
         "source": event.source,
         "account": account,
         "event_id": event.id,
-        "received_at": f"{received.isoformat(timespec='microseconds')}Z",
+        "received_at": f"{_second(seconds)}.{micros:06}Z",
     }
+
+
+@lru_cache(maxsize=64)  # many come within one
+def _second(seconds: int) -> str:
+    return (_EPOCH + timedelta(seconds=seconds)).isoformat()
 
 
 def account_of(key: str, *parts: Json) -> str | None:

@@ -62,7 +62,8 @@ VENDOR = Vendor(
 
 _WITH_CUSTOM_FIELDS = ("user", "organization", "ticket", "lead", "deal")
 _WITH_CHANGES = ("user", "organization")
-_CODE = re.compile(r"addition_field[0-9]+")
+_CODE_BEGINS = "addition_field"
+_CODE = re.compile(_CODE_BEGINS + "[0-9]+")
 _SIGNATURE = re.compile(r"(sha1[ \t]*=[ \t]*)?([0-9a-f]{40})", re.ASCII | re.IGNORECASE)
 _OLD_VALUE = ("value", "value_id")
 
@@ -192,6 +193,8 @@ def _with_changes(
     listed: list[dict[str, Json]], custom: Mapping[str, dict[str, Json]]
 ) -> list[dict[str, Json]]:
     """Elements whose code was changed take the new value and keep what defines the field."""
+    if not custom:
+        return listed
     waiting = dict(custom)
     merged = []
     for element in listed:
@@ -212,5 +215,8 @@ def _strays(
     return [
         {"field": key, "value": value}
         for key, value in sent.items()
-        if _CODE.fullmatch(key) and key not in known and key not in custom
+        if key.startswith(_CODE_BEGINS)  # few do, and the rest is asked of those
+        and _CODE.fullmatch(key)
+        and key not in known
+        and key not in custom
     ]

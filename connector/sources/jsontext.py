@@ -19,11 +19,11 @@ import json
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import chain
 from typing import NoReturn
 
 from connector.errors import NotJson
+from connector.frozen import dataclass
 from connector.model import Json
 
 MAX_DEPTH = 50
@@ -33,7 +33,6 @@ TOO_DEEP = f"nested deeper than {MAX_DEPTH}"
 HALF_PAIR = "a text holds half a surrogate pair, which is no character"
 TOO_LARGE = "a number is too large to be read"
 
-_ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _MARK = re.compile(r'"(?:[^"\\]++|\\.)*+"|["\[\]{}]', re.DOTALL)
 
@@ -76,7 +75,7 @@ def read(body: bytes) -> Reading:
         return Reading(_decode(_CAREFUL, _pruned(text)), clean=False)
     if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _too_deep(value):
         return Reading(_decode(_CAREFUL, _pruned(text)), clean=False)
-    if _ESCAPED_SURROGATE.search(body) and _flaw(value, 1):
+    if (b"\\ud" in body or b"\\uD" in body) and _flaw(value, 1):
         return Reading(value, clean=False)
     return Reading(value, clean=True)
 

@@ -11,7 +11,6 @@ never rests on the key: few CRMs look at it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import astuple
 from hashlib import sha256
 from typing import Protocol
 
@@ -113,7 +112,7 @@ class BatchNumbering:
     def key(self, call: Outgoing) -> str:
         """The key that the call carries now."""
         self._current = mark(call)
-        names = [[*astuple(name), number] for name, number in sorted(self.numbers.items())]
+        names = [[*name, number] for name, number in sorted(self.numbers.items())]
         head = _head(["batch", names, call.method, call.path])
         return sha256(head.encode() + b"\n" + (call.body or b"")).hexdigest()
 
