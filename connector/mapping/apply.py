@@ -29,7 +29,7 @@ from typing import Any, Final, Literal, TypeAlias
 from zoneinfo import ZoneInfo
 
 from connector.mapping.arguments import described
-from connector.mapping.evaluation import FAILURES, PROGRAMS, EvaluationFailed, compiled, failed
+from connector.mapping.evaluation import EvaluationFailed, evaluate
 from connector.mapping.functions import Context, FunctionError
 from connector.mapping.rules import (
     Computed,
@@ -142,16 +142,12 @@ class Run:
 
     def value(self, located: Located, scope: Mapping[str, Json]) -> Json:
         """The value of an expression in the document, or in an item's scope."""
-        doubts, expression = self.doubts, located.expression
+        doubts = self.doubts
         doubts.place, doubts.located = located.place, located
         try:
-            # As `evaluate`, of which an event takes dozens
-            program = PROGRAMS.get(expression.text) or compiled(expression)
-            return program(self._context, scope)
+            return evaluate(located.expression, scope, self._context)
         except EvaluationFailed as error:
             raise _wrong(located, error) from error
-        except FAILURES as error:
-            raise _wrong(located, failed(error)) from error
 
     def received_at(self) -> Micros | None:
         text = self.document["meta"].get("received_at")

@@ -20,7 +20,7 @@ from jmespath import visitor
 
 from connector.mapping import core_functions
 from connector.mapping.expressions import Expression, Node
-from connector.mapping.functions import FUNCTIONS, OF_VALUE, Call, Context, FunctionError
+from connector.mapping.functions import FUNCTIONS, OF_VALUE, Context, FunctionError
 from connector.mapping.values import same
 from connector.model import Json
 
@@ -39,22 +39,22 @@ class EvaluationFailed(ValueError):
 
 def evaluate(expression: Expression, document: Json, context: Context) -> Json:
     """The value of an expression for a document. Raises EvaluationFailed."""
-    program = PROGRAMS.get(expression.text) or compiled(expression)
+    program = _programs.get(expression.text) or _compiled(expression)
     try:
         return program(context, document)
     except EvaluationFailed:
         raise
-    except FAILURES as error:
-        raise failed(error) from error
+    except _FAILURES as error:
+        raise _failed(error) from error
 
 
-def compiled(expression: Expression) -> Program:
-    """The function that works an expression out; kept in `PROGRAMS`."""
-    if len(PROGRAMS) >= _MOST_PROGRAMS:
-        PROGRAMS.clear()
+def _compiled(expression: Expression) -> Program:
+    """The function that works an expression out; kept in `_programs`."""
+    if len(_programs) >= _MOST_PROGRAMS:
+        _programs.clear()
     path = expression.path
     program = _compile(expression.tree) if path is None else _path(path)
-    return PROGRAMS.setdefault(expression.text, program)
+    return _programs.setdefault(expression.text, program)
 
 
 def evaluate_node(node: Node, document: Json, context: Context) -> Json:
@@ -63,23 +63,23 @@ def evaluate_node(node: Node, document: Json, context: Context) -> Json:
         return _compile(node)(context, document)
     except EvaluationFailed:
         raise
-    except FAILURES as error:
-        raise failed(error) from error
+    except _FAILURES as error:
+        raise _failed(error) from error
 
 
 Program: TypeAlias = Callable[[Context, Json], Json]
 
-PROGRAMS: dict[str, Program] = {}
+_programs: dict[str, Program] = {}
 """By the text of their expression, which is all that they depend on."""
 
 _MOST_PROGRAMS = 20_000
 
 
-FAILURES = (ArithmeticError, ValueError, TypeError, RecursionError, MemoryError)
-"""How a program fails that does not say what is wrong; `failed` says it."""
+_FAILURES = (ArithmeticError, ValueError, TypeError, RecursionError, MemoryError)
+"""How a program fails that does not say what is wrong; `_failed` says it."""
 
 
-def failed(error: BaseException) -> EvaluationFailed:
+def _failed(error: BaseException) -> EvaluationFailed:
     """What is wrong, as of any expression that has no value."""
     return EvaluationFailed(f"cannot be worked out: {error or type(error).__name__}")
 
@@ -195,22 +195,9 @@ def _function(node: Node) -> Program:
     simply = OF_VALUE.get(own.call) if own and first else None
     if simply and first:
         return _of_one_value(simply, first, start)
-    if len(arguments) == 2:
-        return _of_two(call, arguments[0], arguments[1], start)
 
     def program(context: Context, value: Json) -> Json:
         given = [argument(context, value) for argument in arguments]
-        try:
-            return call(context, given)
-        except FunctionError as error:
-            raise EvaluationFailed(str(error), start) from error
-
-    return program
-
-
-def _of_two(call: Call, first: Program, second: Program, start: int) -> Program:
-    def program(context: Context, value: Json) -> Json:
-        given = [first(context, value), second(context, value)]
         try:
             return call(context, given)
         except FunctionError as error:
