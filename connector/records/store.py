@@ -37,6 +37,7 @@ Invariants:
 from __future__ import annotations
 
 import json
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -221,17 +222,22 @@ def commit(
         return []
     args: list[str | bytes | int] = []
     used: list[Shape | None] = []
+    halves: list[bytes] = []
     for write in writes:
         half = b""
         if write.merged is not None:
             half, shape = pack_merged(write.merged)
             used.append(shape)
+        halves.append(half)
         args += [_part(write.name.target), member_of(write.name)]
         args += [f"{write.expected:08x}", half, len(write.refs), len(write.serials)]
         args += [*map(key_of, write.refs), *write.serials]
     seconds = "" if lease_seconds is None else round(lease_seconds * 1000)
     number = "" if set_number is None else set_number
     replies = scripts.COMMIT(client, [token, seconds, number, *shapes.arguments(used), *args])
+    for write, half, reply in zip(writes, halves, replies, strict=True):
+        if write.merged is not None and reply[0] == 0 and len(reply) == _LEASED:
+            _remember(half, write.merged)
     known = _shapes(client, [reply[4] for reply in replies if len(reply) > _LEASED])
     return [
         _written(write, token, reply, known) for write, reply in zip(writes, replies, strict=True)
@@ -522,10 +528,25 @@ def _state(name: Name, parts: Parts, known: Mapping[bytes, Shape]) -> State:
     if not parts.generation:
         return State(name, 0, Merged(), delivered)
     try:
-        merged = unpack_merged(parts.merged, known)
+        merged = _merged_lately.pop(parts.merged, None) or unpack_merged(parts.merged, known)
     except ShapeMissing as error:
         raise _torn(name, error) from None
     return State(name, parts.generation, merged, delivered)
+
+
+_LATELY = 256
+"""How many merges are remembered; one takes some kilobytes."""
+
+_merged_lately: OrderedDict[bytes, Merged] = OrderedDict()
+"""What was merged and waits for its lease, by how it is written down: it will be read next. Safe to
+lose, and safe to find, for equal bytes say the same. Of a record that waits while all senders are
+busy this saves what it costs to read it back."""
+
+
+def _remember(half: bytes, merged: Merged) -> None:
+    if len(_merged_lately) >= _LATELY:
+        _merged_lately.popitem(last=False)
+    _merged_lately[half] = merged
 
 
 def _linked(name: Name, half: bytes, known: Mapping[bytes, Shape]) -> tuple[bool, str | int | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import replace
 
 import pytest
@@ -11,6 +12,7 @@ from connector.model import Change, Event, Name
 from connector.records import shapes, store
 from connector.records.layout import SERIALS, Parts, put_together, take_apart
 from connector.records.merge import merge, stamp_of
+from connector.records.packed import pack_merged
 from connector.records.state import Dead, Delivered, Merged, digest
 from connector.records.store import Lease, Release, Write
 from connector.redisdb import Redis, connect
@@ -396,6 +398,52 @@ def test_names_that_a_process_knows_are_not_asked_for(
     store.read(client, [TICKET])
     monkeypatch.setattr(client, "hmget", None)
     assert store.read(client, [TICKET])[0].merged == words(a=1)
+
+
+# --- what was merged lately
+
+
+def merged_only(client: Redis, name: Name = TICKET, **fields: object) -> None:
+    """Merged while all senders are busy: nothing is leased."""
+    state = store.read(client, [name])[0]
+    write = Write(name, state.generation, words(**fields), (1,))
+    assert store.commit(client, [write], "w/1", None)[0].lease is None
+
+
+def test_a_record_that_waited_for_its_lease_is_not_read_back(
+    client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    merged_only(client, a=1, b="x" * 300)
+    with monkeypatch.context() as blind:
+        blind.setattr(store, "unpack_merged", None)
+        (lease,) = due(client)
+    assert lease.state == store.read(client, [TICKET])[0]
+    assert lease.state.merged == words(a=1, b="x" * 300)
+
+
+def test_of_a_record_that_moved_on_while_it_waited_the_newest_is_leased(client: Redis) -> None:
+    merged_only(client, a=1)
+    record = kept(client)
+    half, shape = pack_merged(words(a=2))
+    assert shape
+    key = f"c:r:{store.key_of(TICKET)}"
+    client.set(key, put_together(record._replace(merged=half)))  # as another worker would
+    (lease,) = due(client)
+    assert lease.state.merged == words(a=2)
+
+
+def test_a_bounded_number_of_merges_is_remembered(
+    client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "_merged_lately", OrderedDict())
+    monkeypatch.setattr(store, "_LATELY", 3)
+    names = [Name("crm", "tickets", str(number)) for number in range(8)]
+    for number, name in enumerate(names):
+        merged_only(client, name, a=number)
+        assert len(store._merged_lately) <= 3
+    leases = {lease.name: lease.state.merged for lease in due(client)}
+    assert leases == {name: words(a=number) for number, name in enumerate(names)}
+    assert not store._merged_lately
 
 
 # --- as earlier versions wrote it
