@@ -79,6 +79,7 @@ def test_restart_keeps_port_and_data(server: EmbeddedRedis) -> None:
 
 
 def test_acknowledged_write_survives_kill_9(server: EmbeddedRedis) -> None:
+    client(server).config_set("appendfsync", "always")  # else a busy disk may keep it waiting
     for number in range(100):
         client(server).set(f"key{number}", number)
     server.kill9()
@@ -234,7 +235,10 @@ def test_free_port_is_free_and_outside_the_range_of_outgoing_connections() -> No
     for port in (free_port() for _ in range(20)):
         assert 1024 < port < outgoing
         with socket.socket() as taken:
+            # As servers do, for whom a connection that has just ended there is none
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             taken.bind(("127.0.0.1", port))
+            taken.listen()
 
 
 def test_fixture_gives_an_empty_redis(redis_url: str) -> None:
