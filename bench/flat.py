@@ -1,10 +1,11 @@
 """Whether an event costs the same when much waits, and when many records are known.
 
 CPU of worker and Redis per event, storing the event included. For the backlog: 10 waiting events
-are kept up by a feeder that replaces each that was taken; 200,000 are stored and then all worked
-off. For the records: 5,000 events about tickets that are new, with 1,000 and with 500,000 others in
-Redis; both Redis stand side by side and take turns, for what is looked for is smaller than what a
-machine's speed changes by meanwhile. CRM without latency, no web process at work.
+are kept up by a feeder that replaces each that was taken; of 200,000 that are stored, some are
+worked off at a time while the others wait, and in the end all of them, to see that none is lost.
+For the records: 5,000 events about tickets that are new, with 1,000 and with 500,000 others in
+Redis. Both ends of a scale stand side by side and take turns, for what is looked for is smaller
+than what a machine's speed changes by meanwhile. CRM without latency, no web process at work.
 """
 
 from __future__ import annotations
@@ -70,8 +71,14 @@ def measure(size: Size, threads: int, say: Callable[[str], None]) -> Json:
 
 
 def _runs(size: Size, threads: int) -> Iterator[Run]:
-    yield _kept_waiting(size.few_waiting, size.events, threads)
-    yield _worked_off(size.many_waiting, threads)
+    with _site(threads) as few, _site(threads) as many:
+        backlog = _Backlog(many, size.many_waiting)
+        for number in range(size.rounds):
+            first = 1 + number * size.events
+            few.start_worker()
+            yield _kept_waiting(few, size.few_waiting, first, size.events)
+            few.end("worker-0")
+            yield backlog.work_off(size.events, to_the_end=number == size.rounds - 1)
     with _knowing(size.few_known, threads) as few, _knowing(size.many_known, threads) as many:
         for number in range(size.rounds):
             first = 1 + number * size.events
@@ -79,39 +86,66 @@ def _runs(size: Size, threads: int) -> Iterator[Run]:
             yield _beside_known(many, size.many_known, first, size.events)
 
 
-def _kept_waiting(waiting: int, count: int, threads: int) -> Run:
-    with Connector(threads=threads) as site:
-        site.warm_up()
-        client, fed = site.client, 0
-        site.crm("_reset", {})
-
-        def feed() -> bool:
-            nonlocal fed
-            room = min(waiting - int(client.llen("rq:queue:connector")), count - fed)
-            if room > 0:
-                preload.queue(client, Events(first=1 + fed, count=room))
-                fed += room
-            return fed == count
-
-        before, begun = site.usage(), time.monotonic()
-        wait_for(feed, "all events fed", 120.0, every=0.001)
-        return _finish(site, "waiting", waiting, Events(count=count), before, begun)
-
-
-def _worked_off(waiting: int, threads: int) -> Run:
+@contextmanager
+def _site(threads: int) -> Iterator[Connector]:
+    """A warm site without a worker."""
     with Connector(threads=threads) as site:
         site.warm_up()
         site.end("worker-0")
         site.crm("_reset", {})
-        return _store_and_finish(site, "waiting", waiting, Events(count=waiting))
+        yield site
+
+
+def _kept_waiting(site: Connector, waiting: int, first: int, count: int) -> Run:
+    client, fed = site.client, 0
+    known = site.crm("_stats")["records"]
+
+    def feed() -> bool:
+        nonlocal fed
+        room = min(waiting - int(client.llen("rq:queue:connector")), count - fed)
+        if room > 0:
+            preload.queue(client, Events(first=first + fed, count=room))
+            fed += room
+        return fed == count
+
+    before, begun = site.usage(), time.monotonic()
+    wait_for(feed, "all events fed", 120.0, every=0.001)
+    events = Events(first=first, count=count)
+    return _finish(site, "waiting", waiting, events, before, begun, known=known)
+
+
+class _Backlog:
+    """Stored events that are worked off piece by piece."""
+
+    def __init__(self, site: Connector, waiting: int) -> None:
+        before = site.usage()
+        self._site, self._events = site, Events(count=waiting)
+        preload.queue(site.client, self._events)
+        self._stored = site.usage().since(before).redis / waiting
+
+    def work_off(self, count: int, *, to_the_end: bool) -> Run:
+        """Some of them while the others wait; `to_the_end`: then all, to see what is lost."""
+        site, waiting = self._site, self._events.count
+        known = site.crm("_stats")["records"]
+        site.start_worker()
+        before, begun = site.usage(), time.monotonic()
+        done = site.await_records(known + count)["records"] - known
+        used, seconds = site.usage().since(before), time.monotonic() - begun
+        lost = 0
+        if to_the_end:
+            site.await_records(waiting)
+            lost = len(site.missing(self._events.newest()))
+        site.end("worker-0")
+        redis = used.redis / done + self._stored
+        return Run(
+            "waiting", waiting, done, 1000 * used.worker / done, 1000 * redis, done / seconds, lost
+        )
 
 
 @contextmanager
 def _knowing(known: int, threads: int) -> Iterator[Connector]:
     """A site of so many records, without a worker."""
-    with Connector(threads=threads) as site:
-        site.warm_up()
-        site.end("worker-0")
+    with _site(threads) as site:
         client = site.client
         preload.know(client, "90000001", 10_000_000, known)
         # Loading makes Redis rewrite its file, which is no cost of the events that follow: not the
@@ -154,9 +188,11 @@ def _finish(
     before: Any,
     begun: float,
     stored: float = 0.0,
+    known: int = 0,
 ) -> Run:
-    """Wait for the end and work out the costs; `stored`: seconds of Redis for storing before."""
-    stats = site.await_records(events.count)
+    """Wait for the end and work out the costs; `stored`: seconds of Redis for storing before;
+    `known`: rows that the CRM had before."""
+    stats = site.await_records(known + events.count)
     used = site.usage().since(before)
     return Run(
         scale=scale,
