@@ -223,7 +223,11 @@ def growth(data: Json, scale: str) -> float:
 
 def tables(data: Json) -> list[Table]:
     """A row for each end."""
-    words = {"waiting": "events wait", "known": "records are known", "in all": "events in all"}
+    words = {
+        "waiting": "events wait behind a round",
+        "in all": "events wait in all",
+        "known": "records are known",
+    }
     ends: dict[tuple[str, int], list[Json]] = {}
     for one in data["runs"]:
         ends.setdefault((one["scale"], one["count"]), []).append(one)

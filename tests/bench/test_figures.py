@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from bench import acks, page, throughput
+from bench import acks, flat, page, throughput
 from bench.figures import Spread, most_within, percentile, spread
 from bench.plot import Bar, Panel, svg
 from bench.tables import Table
@@ -159,3 +159,35 @@ def test_acks_table_has_a_row_for_each_situation_that_was_measured() -> None:
     (table,) = acks.tables({"backlog": 10_000, "runs": [run]})
     assert [row[0] for row in table.rows] == ["connector: nothing waits, 200/s"]
     assert table.rows[0][table.headings.index("not answered")] == "2"
+
+
+def _cost(scale: str, count: int, worker: float, lost: int = 0) -> dict[str, object]:
+    return {
+        "scale": scale,
+        "count": count,
+        "events": 10,
+        "worker_ms": worker,
+        "redis_ms": 0.5,
+        "lost": lost,
+    }
+
+
+def test_growth_is_the_median_of_rounds_and_small_rounds_stand_apart() -> None:
+    runs = [
+        *(_cost("waiting", 10, 0.5), _cost("waiting", 200, 0.6)),
+        *(_cost("waiting", 10, 0.5), _cost("waiting", 200, 0.7, lost=2)),
+        *(_cost("waiting", 10, 1.5), _cost("waiting", 200, 3.5)),
+        _cost("in all", 10, 9.0),
+        *(_cost("known", 1, 0.5), _cost("known", 9, 0.4)),
+    ]
+    assert round(flat.growth({"runs": runs}, "waiting"), 3) == 0.2
+    (table,) = flat.tables({"runs": runs})
+    assert "+20% with more waiting, -10% with more known" in table.note
+    assert [row[0] for row in table.rows] == [
+        "10 events wait behind a round",
+        "200 events wait behind a round",
+        "10 events wait in all",
+        "1 records are known",
+        "9 records are known",
+    ]
+    assert [row[-1] for row in table.rows] == ["0", "2", "0", "0", "0"]
