@@ -500,6 +500,11 @@ def queued(client: Redis) -> int:
     return int(client.scard(f"{PREFIX}queued"))
 
 
+def waiting(client: Redis) -> int:
+    """How many events no worker has claimed yet."""
+    return int(client.llen("rq:queue:connector"))
+
+
 def begun(client: Redis, entry: Entry) -> Entry:
     """`entry` with the set by which its merging was begun and not noted here, if it was."""
     return replace(entry, begun=int(client.hget(f"{PREFIX}begun", entry.serial) or 0))

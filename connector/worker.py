@@ -68,8 +68,11 @@ STOP_WITHIN = 25.0
 
 ROUND_SECONDS = 0.015
 """How far apart the rounds of a half begin while events trickle in and senders are free: what
-gathers meanwhile shares the cost of a round. The first event after a quiet time and a backlog wait
-for nothing."""
+gathers meanwhile shares the cost of a round. The first event after a quiet time waits for nothing,
+nor does a backlog."""
+
+BACKLOG = 8
+"""So many events that wait are a backlog: a round of them is worth its cost."""
 
 FULL_ROUND_SECONDS = 0.004
 """The same for sending out while few senders are free, or more is due than they could take: what
@@ -257,9 +260,10 @@ class Worker:
                 began = time.monotonic()
                 claims = self._claim_and_merge()
                 if claims or self._hand.finished:
+                    at_once = self._backlog_after(claims)
                     rest = began + ROUND_SECONDS - time.monotonic()
                     # The senders have their turn, however quickly Redis answers.
-                    turns.sleep(0 if claims >= BATCH else max(rest, 0))
+                    turns.sleep(0 if at_once else max(rest, 0))
                 else:
                     self._await_more()
         finally:
@@ -295,6 +299,13 @@ class Worker:
             if not leasing or self._boarding or hand.releases:
                 self._told.ring()  # there is something to send out
         return claims
+
+    def _backlog_after(self, claims: int) -> bool:
+        """Whether a round of so many leaves a backlog. Redis is asked only where one is likely, for
+        the question is a part of what a round costs."""
+        if BACKLOG <= claims < BATCH:
+            return journal.waiting(self.client) >= BACKLOG
+        return claims >= BATCH
 
     @contextmanager
     def _reserving(self, senders: int) -> Iterator[None]:

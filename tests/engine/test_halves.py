@@ -47,9 +47,9 @@ class Gate:
 
 
 @contextmanager
-def at_work(office: Office, gate: Gate) -> Iterator[Worker]:
+def at_work(office: Office, gate: Gate, threads: int = 4) -> Iterator[Worker]:
     """A worker; whatever becomes of the test, the gate opens before it is told to end."""
-    process = Worker(office.config, threads=4)
+    process = Worker(office.config, threads=threads)
     thread = threading.Thread(target=process.run)
     thread.start()
     try:
@@ -111,6 +111,32 @@ def test_what_needs_no_call_while_sending_out_waits_is_released_as_well(
         wait_for(lambda: office.client.hlen("c:lease:crm") == 0, "all to be released", 3)
     assert all_is_done(office)
     assert len(fake_crm.calls()) == 2
+
+
+@pytest.mark.parametrize("waiting", [worker.BACKLOG - 1, worker.BACKLOG])
+def test_a_backlog_is_gone_on_with_at_once_and_what_trickles_in_is_gathered(
+    office: Office, fake_crm: Any, monkeypatch: pytest.MonkeyPatch, waiting: int
+) -> None:
+    sleep, first, rests = turns.sleep, worker.BACKLOG, []
+
+    def remember(seconds: float) -> None:
+        if seconds > 0.1:  # no gate sleeps so long
+            rests.append(journal.queued(office.client))
+        sleep(seconds)
+
+    monkeypatch.setattr(worker, "ROUND_SECONDS", 1.0)
+    monkeypatch.setattr(turns, "sleep", remember)
+    for number in range(first):
+        office.send(number + 1, ticket_subject="first")
+    gate = Gate(monkeypatch, store, "commit")
+    with at_work(office, gate, threads=2 * first):
+        wait_for(lambda: gate.waits, "the first to be claimed")
+        for number in range(waiting):
+            office.send(first + number + 1, ticket_subject="then")
+        gate.shut = False
+        wait_for(lambda: len(fake_crm.rows("tickets")) == first + waiting, "all of them")
+    # What a round has merged counts as queued until the next one says so.
+    assert rests[0] == (first + waiting if waiting < worker.BACKLOG else waiting)
 
 
 @pytest.mark.parametrize("call", [1, 3])
