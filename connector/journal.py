@@ -29,7 +29,7 @@ import re
 import zlib
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any, Literal
@@ -104,10 +104,12 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """The answer of `claim`: events, and jobs of our queue that name none (`strange`)."""
+    """The answer of `claim`: events, jobs of our queue that name none (`strange`), and what Redis
+    says of the mapping set in force (`connector.mapping.published`)."""
 
     claims: tuple[Claim, ...] = ()
-    strange: tuple[str, ...] = field(default=())
+    strange: tuple[str, ...] = ()
+    in_force: bytes | None = None
 
 
 _STORE = Script(
@@ -152,11 +154,13 @@ _FINISH_AND_CLAIM = Script(
     + NOW_MS
     + SPARING
     + """
--- ARGV: worker, execution, rq's time, how many to claim, claim seconds,
+-- ARGV: worker, execution, rq's time, how many to claim, claim seconds, how many must wait,
 --       then per finished event: serial, header, dead, job id, execution
+-- Answer: what is said of the mapping set in force, then per job its id, serial, event and the set
+--       by which its merging was begun
 local claims, queue, wip = 'c:claims:' .. ARGV[1], 'rq:queue:connector', 'rq:wip:connector'
 local over = {}
-for at = 6, #ARGV, 5 do
+for at = 7, #ARGV, 5 do
   local serial, header, dead, job, execution = unpack(ARGV, at, at + 4)
   local known_as = redis.call('GET', 'c:e:' .. serial)
   if known_as then
@@ -179,7 +183,9 @@ for at = 6, #ARGV, 5 do
 end
 all(over, 'DEL')
 flush()
-local answer, serials, most = {}, {}, tonumber(ARGV[4])
+local answer, serials, most = {redis.call('GET', 'c:set:current')}, {}, tonumber(ARGV[4])
+local least = tonumber(ARGV[6])
+if least > 1 and redis.call('LLEN', queue) < least then most = 0 end
 for _, job in ipairs(most > 0 and redis.call('LPOP', queue, most) or {}) do
   local serial = redis.call('HGET', 'rq:job:' .. job, 'event')
   local text = serial and redis.call('GET', 'c:e:' .. serial) or ''
@@ -196,7 +202,7 @@ end
 flush()
 if #serials > 0 and is_there('c:begun') then
   for i, set in ipairs(redis.call('HMGET', 'c:begun', unpack(serials))) do
-    answer[4 * i] = set or '0'
+    answer[4 * i + 1] = set or '0'
   end
 end
 return answer
@@ -305,18 +311,20 @@ def claim(
     execution: str,
     limit: int,
     finished: Sequence[tuple[Entry, Claim | None]] = (),
+    least: int = 1,
 ) -> Claimed:
-    """Write down what became of events, then take up to `limit` more off the queue. One step.
+    """Write down what became of events, then take up to `limit` more off the queue, or none where
+    fewer than `least` wait. One step.
 
     `execution` names this claiming in RQ's registry; it must differ from call to call.
     """
     if not finished and limit <= 0:
         return Claimed()
-    args: list[str | bytes | int] = [worker, execution, _rq_time(), limit, CLAIM_SECONDS]
+    args: list[str | bytes | int] = [worker, execution, _rq_time(), limit, CLAIM_SECONDS, least]
     for entry, was in finished:
         args += [entry.serial, _header(entry), int(entry.state == "dead")]
         args += [was.job_id, was.execution] if was else ["", ""]
-    parts = _FINISH_AND_CLAIM(client, args)
+    in_force, *parts = _FINISH_AND_CLAIM(client, args)
     claims, strange = [], []
     for job, serial, text, begun in zip(*[iter(parts)] * 4, strict=True):
         if text:
@@ -324,7 +332,7 @@ def claim(
             claims.append(Claim(entry, job.decode(), execution))
         else:
             strange.append(job.decode())
-    return Claimed(tuple(claims), tuple(strange))
+    return Claimed(tuple(claims), tuple(strange), in_force)
 
 
 def adopt(client: Redis, worker: str, job: str, execution: str) -> Claim | None:
@@ -498,11 +506,6 @@ def count(client: Redis) -> int:
 def queued(client: Redis) -> int:
     """How many events no worker has merged yet."""
     return int(client.scard(f"{PREFIX}queued"))
-
-
-def waiting(client: Redis) -> int:
-    """How many events no worker has claimed yet."""
-    return int(client.llen("rq:queue:connector"))
 
 
 def begun(client: Redis, entry: Entry) -> Entry:

@@ -190,7 +190,7 @@ class Reconciler:
         pending = list(by_record)
         while pending:
             states = store.read(self.client, pending)
-            writes = [_write(state, by_record[state.name]) for state in states]
+            writes = [_write(state, by_record[state.name], leasing) for state in states]
             seconds = self._lease_seconds(pending) if leasing else None
             written = store.commit(self.client, writes, token, seconds, number)
             for name, result in zip(pending, written, strict=True):
@@ -225,10 +225,21 @@ class Reconciler:
 
     def decide(self, leases: Sequence[Lease]) -> list[Plan]:
         """What there is to do about each record, as those that it refers to stand. Reads only."""
-        wanted = dict.fromkeys([name for lease in leases for name in references(lease.state)])
-        found = store.links(self.client, list(wanted))
-        links = {name: self._link(name, *known) for name, known in found.items()}
-        return [plan(lease, links, self._manners(lease.name)) for lease in leases]
+        wanted = dict.fromkeys(
+            name
+            for lease in leases
+            if lease.links is None
+            for name in references(lease.name, lease.state.merged)
+        )
+        links = self._links(store.links(self.client, list(wanted)))
+        return [
+            plan(
+                lease,
+                links if lease.links is None else self._links(lease.links),
+                self._manners(lease.name),
+            )
+            for lease in leases
+        ]
 
     def _manners(self, name: Name) -> Manners:
         resource = self.resource(name)
@@ -238,6 +249,9 @@ class Reconciler:
             return Manners(replaces, readable)
         _, mapping_set = self.in_force.get(self.client)
         return Manners(replaces, readable, mapping_set.fields_of(name.target, name.resource))
+
+    def _links(self, known: Mapping[Name, store.Link]) -> dict[Name, str | int | None]:
+        return {name: self._link(name, *link) for name, link in known.items()}
 
     def _link(self, name: Name, exists: bool, link: str | int | None) -> str | int | None:
         """The id by which other records refer to this one in the CRM; None until it is there."""
@@ -553,17 +567,19 @@ def apply_event(source: Source, mapping_set: MappingSet, event: Event) -> Applie
         return Applied("error", error=Problem(what, "report it; other events go on"))
 
 
-def _write(state: State, words: Sequence[Said]) -> Write:
+def _write(state: State, words: Sequence[Said], leasing: bool) -> Write:
     """What storing these words into a record takes."""
     merged = state.merged
     for one in words:
         merged = merge(merged, one.change, one.stamp)
+    news = None if merged is state.merged and state.generation else merged
     return Write(
         state.name,
         state.generation,
-        None if merged is state.merged and state.generation else merged,
+        news,
         tuple(sorted({one.entry.serial for one in words})),
         heard_of(state.name, (one.change for one in words)),
+        tuple(references(state.name, news)) if leasing and news else None,
     )
 
 

@@ -318,12 +318,13 @@ def merge_events(
     *,
     token: str | None = None,
     leasing: bool = True,
+    in_force: tuple[int, MappingSet] | None = None,
 ) -> Merging:
     """`Reconciler.merge`, also for events whose merging under another set was cut short: those
     are resumed, so that nothing of that other set is left."""
-    number, mapping_set = reconciler.in_force.get(reconciler.client)
-    fresh = [entry for entry in entries if entry.begun in (0, number)]
-    merging = reconciler.merge(fresh, token=token, leasing=leasing, in_force=(number, mapping_set))
+    in_force = in_force or reconciler.in_force.get(reconciler.client)
+    fresh = [entry for entry in entries if entry.begun in (0, in_force[0])]
+    merging = reconciler.merge(fresh, token=token, leasing=leasing, in_force=in_force)
     if len(fresh) == len(entries):
         return merging
     merged = {entry.serial: entry for entry in merging.entries}

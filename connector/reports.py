@@ -150,7 +150,8 @@ def event_effects(reconciler: Reconciler, entry: Entry) -> tuple[int, list[dict[
         document = None
     names = list(dict.fromkeys(Name(c.target, c.resource, c.id) for c in applied.changes))
     states = {state.name: state for state in store.read(client, names)}
-    others = {other for state in states.values() for other in references(state)} - states.keys()
+    refs = [references(state.name, state.merged) for state in states.values()]
+    others = set().union(*refs) - states.keys()
     states |= {state.name: state for state in store.read(client, sorted(others))}
     held = {target: held_by(client, target) for target in {name.target for name in names}}
     standings, met = store.standings(client, names), edits_of(client, names)
@@ -185,7 +186,8 @@ def record_detail(client: Redis, config: Config, state: State) -> dict[str, Json
     standing = store.standings(client, [state.name])[state.name]
     places = _Places(client, config)
     events_of = _EventIds(client)
-    others = {other.name: other for other in store.read(client, references(state))}
+    refs = references(state.name, state.merged)
+    others = {other.name: other for other in store.read(client, refs)}
     told, held = state.delivered, held_by(client, state.name.target)
     fields = [
         {

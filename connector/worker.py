@@ -256,27 +256,32 @@ class Worker:
         """Round after round, until there is trouble or the end."""
         self._idle = False
         try:
+            least = 1
             while self._prepared and not self._stopping:
                 began = time.monotonic()
-                claims = self._claim_and_merge()
-                if claims or self._hand.finished:
-                    at_once = self._backlog_after(claims)
-                    rest = began + ROUND_SECONDS - time.monotonic()
-                    # The senders have their turn, however quickly Redis answers.
-                    turns.sleep(0 if at_once else max(rest, 0))
+                claims = self._claim_and_merge(least)
+                if claims >= BACKLOG:
+                    least = BACKLOG
+                    turns.sleep(0)  # the senders have their turn, however quickly Redis answers
+                elif claims or self._hand.finished or least > 1:
+                    least = 1
+                    turns.sleep(max(began + ROUND_SECONDS - time.monotonic(), 0))
                 else:
                     self._await_more()
         finally:
             self._told.ring()
 
-    def _claim_and_merge(self) -> int:
-        """One round; how many events it took in."""
+    def _claim_and_merge(self, least: int) -> int:
+        """One round, unless fewer than `least` wait; how many events it took in."""
         hand = self._hand
+        in_force = None
         if not hand.claims:
             execution = secrets.token_hex(8)
-            claimed = journal.claim(self.client, self.name, execution, BATCH, hand.finished)
+            claimed = journal.claim(self.client, self.name, execution, BATCH, hand.finished, least)
             hand.finished.clear()
             hand.claims.extend(claimed.claims)
+            if claimed.claims:
+                in_force = self.reconciler.in_force.by(self.client, claimed.in_force)
             for job in claimed.strange:
                 adopted = journal.adopt(self.client, self.name, job, execution)
                 hand.claims.extend([adopted] if adopted else [])
@@ -291,7 +296,9 @@ class Worker:
             # With senders to spare a record goes out at once; otherwise it waits its turn.
             leasing = self._free() >= claims
             with self._reserving(claims if leasing else 0):
-                merging = merge_events(self.reconciler, entries, token=token, leasing=leasing)
+                merging = merge_events(
+                    self.reconciler, entries, token=token, leasing=leasing, in_force=in_force
+                )
                 self.telemetry.merged(merging.entries)
                 hand.finished.extend(zip(merging.entries, hand.claims, strict=True))
                 hand.claims.clear()
@@ -299,13 +306,6 @@ class Worker:
             if not leasing or self._boarding or hand.releases:
                 self._told.ring()  # there is something to send out
         return claims
-
-    def _backlog_after(self, claims: int) -> bool:
-        """Whether a round of so many leaves a backlog. Redis is asked only where one is likely, for
-        the question is a part of what a round costs."""
-        if BACKLOG <= claims < BATCH:
-            return journal.waiting(self.client) >= BACKLOG
-        return claims >= BATCH
 
     @contextmanager
     def _reserving(self, senders: int) -> Iterator[None]:

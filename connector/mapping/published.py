@@ -179,6 +179,9 @@ def ensure(client: Redis, folder: Callable[[], MappingSet]) -> int:
         return ensure(client, folder)
 
 
+_CURRENT = f"{PREFIX}set:current"
+
+
 class InForce:
     """The set in force as one process knows it: compiled once, shared by its threads read-only.
 
@@ -191,7 +194,7 @@ class InForce:
         self._build = build
         self._folder = folder
         self._lock = Lock()
-        self._seen: tuple[int, str] | None = None
+        self._seen: bytes | None = None
         self._held: tuple[int, MappingSet] | None = None
 
     def get(self, client: Redis) -> tuple[int, MappingSet]:
@@ -199,11 +202,14 @@ class InForce:
 
         Raises MappingInvalid when there is no set to work by.
         """
-        current = _current(client)
+        return self.by(client, client.get(_CURRENT))
+
+    def by(self, client: Redis, said: bytes | None) -> tuple[int, MappingSet]:
+        """As `get`, for who has read at `c:set:current` what is in force."""
         with self._lock:
-            if self._held is None or current is None or current != self._seen:
+            if self._held is None or said is None or said != self._seen:
                 self._held = self._newest(client)
-                self._seen = current
+                self._seen = said
             return self._held
 
     def numbered(self, client: Redis, number: int) -> MappingSet | None:
@@ -232,7 +238,7 @@ class InForce:
 
 
 def _current(client: Redis) -> tuple[int, str] | None:
-    packed = client.get(f"{PREFIX}set:current")
+    packed = client.get(_CURRENT)
     if packed is None:
         return None
     number, hash_ = packed.decode().split(" ")

@@ -13,7 +13,7 @@ from typing import Literal
 
 from connector.frozen import dataclass
 from connector.model import Delivery, Delta, Json, Name, Ref
-from connector.records.state import Delivered, digests_of
+from connector.records.state import Delivered, Merged, digests_of
 from connector.records.store import Lease, State
 
 
@@ -33,11 +33,11 @@ class Plan:
     create: tuple[Name, ...] = ()
 
 
-def references(state: State) -> list[Name]:
+def references(name: Name, merged: Merged) -> list[Name]:
     """The records whose links are needed to deliver this one."""
     return [
-        Name(state.name.target, cell.value.resource, cell.value.id)
-        for cell in state.merged.fields.values()
+        Name(name.target, cell.value.resource, cell.value.id)
+        for cell in merged.fields.values()
         if isinstance(cell.value, Ref)
     ]
 

@@ -48,13 +48,14 @@ COMMIT = Script(
     + _IS_GONE
     + _TAKE
     + """
--- ARGV: token, lease ms ('' leases nothing), mapping set ('' notes nothing), shapes, then per
---       record, each at most once: target, r, expected, what the sources say ('' unchanged), number
---       of refs, of serials, refs, serials.
+-- ARGV: token, lease ms ('' leases nothing), mapping set ('' notes nothing), how many records to
+--       read if any is leased, their R, shapes, then per record, each at most once: target, r,
+--       expected, what the sources say ('' unchanged), number of refs, of serials, refs, serials.
 -- Answer: per record {1} if it has moved on, else {0, generation}, and of a leased one doubt,
---       generation told, what the CRM was told
+--       generation told, what the CRM was told; and the records read
 local token, lease_ms, set, answer = ARGV[1], tonumber(ARGV[2]), ARGV[3], {}
-local at = keep_shapes(4)
+local wanted, leased, texts = tonumber(ARGV[4]), false, {}
+local at = keep_shapes(5 + wanted)
 while ARGV[at] do
   local target, r, expected, blob, refs, serials = ARGV[at], ARGV[at + 1], ARGV[at + 2],
     ARGV[at + 3], tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5])
@@ -87,6 +88,7 @@ while ARGV[at] do
         later('ZADD', 'c:dirty:' .. target, now, r)
       end
     end
+    leased = leased or doubt
     answer[#answer + 1] = doubt
       and {0, record.generation, doubt, record.told, record.delivered}
       or {0, record.generation}
@@ -94,7 +96,10 @@ while ARGV[at] do
   at = at + 6 + refs + serials
 end
 flush()
-return answer
+for i = 1, leased and wanted or 0 do
+  texts[i] = redis.call('GET', 'c:r:' .. ARGV[4 + i]) or ''
+end
+return {answer, texts}
 """
 )
 

@@ -41,7 +41,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import quote, unquote
 
 from connector.errors import RedisUnfit
@@ -99,16 +99,22 @@ class State:
     delivered: Delivered
 
 
+Link: TypeAlias = tuple[bool, str | int | None]
+"""Whether a record is in the CRM, and its id there as far as it is known."""
+
+
 @dataclass(frozen=True, slots=True)
 class Lease:
     """The right to deliver one record, and what there is to deliver.
 
-    `doubt`: an earlier call may have reached the CRM without our knowing; send everything.
+    `doubt`: an earlier call may have reached the CRM without our knowing; send everything. `links`:
+    how the records that it refers to stood when it was leased, where they were looked up with it.
     """
 
     state: State
     token: str
     doubt: bool
+    links: Mapping[Name, Link] | None = None
 
     @property
     def name(self) -> Name:
@@ -120,7 +126,8 @@ class Write:
     """One record's merge, to be stored if its generation is still `expected`.
 
     `merged` None: the record says nothing new, but the events `serials` have been heard. `refs` are
-    the records that it refers to and whose links it wants to hear of.
+    the records that it refers to and whose links it wants to hear of; `wanted` those whose links
+    its lease is to tell (None: it tells none).
     """
 
     name: Name
@@ -128,6 +135,7 @@ class Write:
     merged: Merged | None
     serials: tuple[int, ...] = ()
     refs: tuple[Name, ...] = ()
+    wanted: tuple[Name, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,11 +204,16 @@ def read(client: Redis, names: Sequence[Name]) -> list[State]:
     return _states(client, names, client.mget([_record(name) for name in names]))
 
 
-def links(client: Redis, names: Sequence[Name]) -> dict[Name, tuple[bool, str | int | None]]:
-    """Of each of the records whether it is in the CRM, and its id there as far as it is known."""
+def links(client: Redis, names: Sequence[Name]) -> dict[Name, Link]:
+    """How each of the records is linked to its row in the CRM."""
     if not names:
         return {}
-    halves = [take_apart(text).delivered for text in client.mget([_record(name) for name in names])]
+    return _links(client, names, client.mget([_record(name) for name in names]))
+
+
+def _links(client: Redis, names: Sequence[Name], texts: Sequence[bytes | None]) -> dict[Name, Link]:
+    """Links out of the records' strings."""
+    halves = [take_apart(text).delivered for text in texts]
     known = _shapes(client, halves)
     return {name: _linked(name, half, known) for name, half in zip(names, halves, strict=True)}
 
@@ -234,13 +247,17 @@ def commit(
         args += [*map(key_of, write.refs), *write.serials]
     seconds = "" if lease_seconds is None else round(lease_seconds * 1000)
     number = "" if set_number is None else set_number
-    replies = scripts.COMMIT(client, [token, seconds, number, *shapes.arguments(used), *args])
+    wanted = list(dict.fromkeys(name for write in writes for name in write.wanted or ()))
+    head = [token, seconds, number, len(wanted), *map(key_of, wanted), *shapes.arguments(used)]
+    replies, texts = scripts.COMMIT(client, [*head, *args])
+    found = _links(client, wanted, texts) if texts else {}
     for write, half, reply in zip(writes, halves, replies, strict=True):
         if write.merged is not None and reply[0] == 0 and len(reply) == _LEASED:
             _remember(half, write.merged)
     known = _shapes(client, [reply[4] for reply in replies if len(reply) > _LEASED])
     return [
-        _written(write, token, reply, known) for write, reply in zip(writes, replies, strict=True)
+        _written(write, token, reply, known, found)
+        for write, reply in zip(writes, replies, strict=True)
     ]
 
 
@@ -549,7 +566,7 @@ def _remember(half: bytes, merged: Merged) -> None:
     _merged_lately[half] = merged
 
 
-def _linked(name: Name, half: bytes, known: Mapping[bytes, Shape]) -> tuple[bool, str | int | None]:
+def _linked(name: Name, half: bytes, known: Mapping[bytes, Shape]) -> Link:
     try:
         return unpack_link(half, known)
     except ShapeMissing as error:
@@ -576,7 +593,13 @@ _LEASED = 2
 """A longer reply than that brings a lease."""
 
 
-def _written(write: Write, token: str, reply: list[Any], known: Mapping[bytes, Shape]) -> Written:
+def _written(
+    write: Write,
+    token: str,
+    reply: list[Any],
+    known: Mapping[bytes, Shape],
+    found: Mapping[Name, Link],
+) -> Written:
     if reply[0] == 1:
         return Written(conflict=True)
     generation = int(reply[1], 16)
@@ -585,4 +608,5 @@ def _written(write: Write, token: str, reply: list[Any], known: Mapping[bytes, S
     _, _, doubt, told, half = reply
     delivered = _delivered(write.name, int(told, 16), half, known)
     state = State(write.name, generation, write.merged, delivered)
-    return Written(False, generation, Lease(state, token, doubt == 1))
+    links = None if write.wanted is None else {name: found[name] for name in write.wanted}
+    return Written(False, generation, Lease(state, token, doubt == 1, links))

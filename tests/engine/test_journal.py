@@ -79,6 +79,25 @@ def test_a_finished_event_leaves_no_job_and_keeps_its_body(client: Redis) -> Non
     assert kept.event.body == event(1).body
 
 
+def test_fewer_than_are_worth_it_stay_in_the_queue_and_what_is_finished_is_written_down(
+    client: Redis,
+) -> None:
+    journal.store(client, [event(1), event(2), event(3)])
+    taken = claim(client, limit=1)[0]
+    finished = [(journal.outcome(taken.entry, "unmapped", 1), taken)]
+    assert journal.claim(client, "w", "x2", 5, finished, 3).claims == ()
+    assert journal.queued(client) == 2
+    journal.store(client, [event(4)])
+    claims = journal.claim(client, "w", "x3", 2, (), 3).claims
+    assert [one.entry.event.id for one in claims] == [event(2).id, event(3).id]
+
+
+def test_claims_come_with_the_mapping_set_in_force(client: Redis) -> None:
+    assert journal.claim(client, "w", "x1", 5).in_force is None
+    client.set("c:set:current", "7 abc")
+    assert journal.claim(client, "w", "x2", 5).in_force == b"7 abc"
+
+
 def test_what_a_dead_worker_claimed_goes_back_to_the_head_of_the_queue(client: Redis) -> None:
     journal.store(client, [event(1), event(2), event(3)])
     claim(client, "dead", limit=2)

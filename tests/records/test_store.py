@@ -169,6 +169,39 @@ def test_a_new_link_makes_its_referrers_due_even_while_they_are_delivered(client
     assert [item.name for item in due(client)] == [TICKET]
 
 
+def test_a_lease_tells_how_those_that_the_record_refers_to_stand(client: Redis) -> None:
+    unknown = Name("crm", "contacts", "nobody")
+    contact = moved(client, CONTACT, b=1)
+    assert contact
+    told = replace(up_to_date(contact).delivered, exists=True, link=71)
+    store.release(client, [Release(contact, told)])
+
+    def committed(name: Name, *wanted: Name, seconds: float | None = 15.0) -> Lease | None:
+        state = store.read(client, [name])[0]
+        write = Write(name, state.generation, words(a=state.generation), (1,), (), wanted)
+        return store.commit(client, [write], "w/1", seconds)[0].lease
+
+    lease = committed(TICKET, CONTACT, unknown)
+    assert lease
+    assert lease.links == store.links(client, [CONTACT, unknown])
+    assert lease.links == {CONTACT: (True, 71), unknown: (False, None)}
+    assert committed(TICKET, CONTACT) is None, "it is leased already"
+    other = Name("crm", "tickets", "other")
+    assert committed(other, CONTACT, seconds=None) is None
+    (lease,) = (lease for lease in due(client) if lease.name == other)
+    assert lease.links is None, "nobody looked them up"
+
+
+def test_a_lease_of_many_in_one_step_tells_of_its_own_alone(client: Redis) -> None:
+    names = [Name("crm", "tickets", str(n)) for n in range(3)]
+    wanted: list[tuple[Name, ...] | None] = [(CONTACT,), (), None]
+    writes = [
+        Write(name, 0, words(a=1), (1,), (), w) for name, w in zip(names, wanted, strict=True)
+    ]
+    leases = [one.lease for one in store.commit(client, writes, "w/1", 15.0)]
+    assert [lease and lease.links for lease in leases] == [{CONTACT: (False, None)}, {}, None]
+
+
 def test_very_many_referrers_become_due_in_pages(
     client: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
