@@ -24,6 +24,7 @@ from bench import (
     results,
     scale,
     sizes,
+    steady,
     throughput,
 )
 from bench.commit import measure_at
@@ -74,6 +75,10 @@ def _sizes(options: Options) -> Json:
     return sizes.measure(1_000 if options.quick else 5_000, options.threads, say)
 
 
+def _steady(options: Options) -> Json:
+    return steady.measure(2 if options.quick else 8, options.threads, say)
+
+
 def _scale(options: Options) -> Json:
     return scale.measure(scale.QUICK if options.quick else scale.WHOLE, say)
 
@@ -122,6 +127,9 @@ SCENARIOS = {
     ),
     "ingest": Scenario(_ingest, "always", "The receiver alone, against a bare handler."),
     "sizes": Scenario(_sizes, "always", "Bytes of Redis per event and per record; compression."),
+    "steady": Scenario(
+        _steady, "unless quick", "CPU per event while events come at 10 to 1,000 a second."
+    ),
     "scale": Scenario(_scale, "unless quick", "Several worker processes, and what they share."),
     "commands": Scenario(_commands, "unless quick", "What a person waits for at the command line."),
     "flat": Scenario(_flat, "alone", "Whether an event costs the same when much is there."),

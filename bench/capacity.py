@@ -2,17 +2,19 @@
 
 A process of Python uses one core at most, and Redis runs commands in one thread. `SHARE` of a core
 is counted on, so that there is room for bursts. A worker holds a thread for as long as the CRM
-takes to answer.
+takes to answer. An event costs more while few come (`steady`) than at full speed (`throughput`): a
+rate is worked out from what it or the next smaller one was measured to cost, and one above all that
+were measured from full speed.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
-from bench import throughput
+from bench import steady, throughput
 from bench.figures import spread
 from bench.tables import Table
 
@@ -21,7 +23,7 @@ Json: TypeAlias = Any
 SHARE = 0.6
 """How much of a core is counted on."""
 
-LATENCY = 0.1
+LATENCY = steady.LATENCY
 """Seconds that the CRM of the tables takes."""
 
 RATES = (10, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
@@ -32,7 +34,8 @@ DAY = 86_400
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """Measured: ms of CPU per event, MiB of a process, and bytes of Redis."""
+    """Measured: ms of CPU per event at full speed and by lasting rate, MiB of a process, and bytes
+    of Redis."""
 
     web_ms: float
     worker_ms: float
@@ -42,6 +45,15 @@ class Costs:
     threads: int
     event_bytes: float
     record_bytes: float
+    lasting: Mapping[int, steady.Run] = field(default_factory=dict)
+
+    def at(self, rate: int) -> Costs:
+        """With what an event costs at this rate."""
+        if rate > max(self.lasting, default=0):
+            return self
+        smaller = [measured for measured in self.lasting if measured <= rate]
+        run = self.lasting[max(smaller, default=min(self.lasting))]
+        return replace(self, web_ms=run.web_ms, worker_ms=run.worker_ms, redis_ms=run.redis_ms)
 
     def a_second(self, ms: float) -> float:
         """Events a second of one core at this cost."""
@@ -62,10 +74,12 @@ class Need:
 
 
 def costs(sections: Mapping[str, Json]) -> Costs:
-    """The medians of the runs at 100 ms, one record an event. Raises KeyError for missing ones."""
+    """The medians of the runs at 100 ms, one record an event, and the costs of lasting rates where
+    they were measured. Raises KeyError for missing ones."""
     data = sections["throughput"]["data"]
     sizes = sections["sizes"]["data"]
     runs = throughput.chosen(data, "connector", round(LATENCY * 1000))
+    lasting = sections["steady"]["data"]["runs"] if "steady" in sections else []
 
     def of(group: str, part: str) -> float:
         return spread(one[group][part] for one in runs).median
@@ -79,11 +93,13 @@ def costs(sections: Mapping[str, Json]) -> Costs:
         threads=data["threads"],
         event_bytes=sizes["event_bytes"],
         record_bytes=sizes["record_bytes"],
+        lasting={one["rate"]: steady.Run(**one) for one in lasting},
     )
 
 
 def need(known: Costs, rate: int) -> Need:
     """What a lasting rate takes at a CRM of `LATENCY`."""
+    known = known.at(rate)
     share = rate * known.redis_ms / 1000
     return Need(
         rate=rate,
@@ -115,7 +131,7 @@ def _parts(known: Costs) -> Table:
         )
     )
     headings = ("", "CPU, ms per event", f"events/s at {SHARE:.0%} of a core", "MiB")
-    return Table("What one part can do", headings, rows)
+    return Table("What one part can do at full speed", headings, rows)
 
 
 def _needs(known: Costs) -> Table:
@@ -141,11 +157,18 @@ def _needs(known: Costs) -> Table:
         "Redis servers",
     )
     note = (
-        "Worked out from the costs above, one record an event. Threads: rate × latency ÷"
-        f" {SHARE:.0%}. Only a CRM that takes as many calls a second, and a `concurrency:` and"
-        " `rate_limit:` that allow them, make these rates real."
+        f"{_from(known)}, one record an event. Threads: rate × latency ÷ {SHARE:.0%}. Only a CRM"
+        " that takes as many calls a second, and a `concurrency:` and `rate_limit:` that allow"
+        " them, make these rates real."
     )
     return Table(f"What a lasting rate takes, CRM {LATENCY * 1000:g} ms", headings, rows, note)
+
+
+def _from(known: Costs) -> str:
+    if not known.lasting:
+        return "Worked out from the costs above"
+    measured = f"up to {max(known.lasting):,}/s from what events cost at such a rate"
+    return f"Worked out {measured}, beyond from the costs above"
 
 
 def _memory(known: Costs) -> Table:

@@ -18,6 +18,7 @@ from bench import (
     profile,
     scale,
     sizes,
+    steady,
     throughput,
 )
 from bench.figures import spread
@@ -34,6 +35,7 @@ TABLES: Mapping[str, Callable[[Json], list[Table]]] = {
     "coalesce": coalesce.tables,
     "ingest": ingest.tables,
     "sizes": sizes.tables,
+    "steady": steady.tables,
     "scale": scale.tables,
     "commands": commands.tables,
     "flat": flat.tables,
@@ -45,7 +47,8 @@ TABLES: Mapping[str, Callable[[Json], list[Table]]] = {
 def scaling(results: Json) -> str:
     """What docs/scaling.md shows: costs, what follows from them, and several worker processes."""
     sections = results["sections"]
-    when = [_when(name, sections[name]) for name in ("throughput", "sizes")]
+    used = ("throughput", "steady", "sizes")
+    when = [_when(name, sections[name]) for name in used if name in sections]
     parts = [f"Machine: {machine_text(results['machine'])}.", *when]
     parts += [table.for_page() for table in capacity.tables(capacity.costs(sections))]
     if "scale" in sections:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
 
 from bench.capacity import Costs, costs, need, tables
+from bench.steady import Run
 
 COSTS = Costs(
     web_ms=0.5,
@@ -34,6 +35,17 @@ def test_each_part_is_added_when_six_tenths_of_its_core_are_used() -> None:
     assert [need(COSTS, rate).redis for rate in (2_999, 3_001)] == [1, 2]
 
 
+def test_a_rate_is_worked_out_from_what_it_or_a_smaller_one_was_measured_to_cost() -> None:
+    slow, quick = Run(50, 400, 1.0, 3.0, 1.0, 0), Run(500, 4_000, 0.5, 1.5, 0.3, 0)
+    known = replace(COSTS, lasting={50: slow, 500: quick})
+    assert need(known, 50).cores == pytest.approx(0.25)
+    assert need(known, 400).cores == pytest.approx(2.0)
+    assert need(known, 500).workers == 2
+    assert need(known, 999).workers == 1, "beyond what was measured: full speed"
+    assert need(known, 10).cores == pytest.approx(0.05), "nothing as small was measured"
+    assert "up to 500/s from what events cost at such a rate" in tables(known)[1].note
+
+
 def test_a_cheaper_worker_needs_fewer_processes() -> None:
     assert need(replace(COSTS, worker_ms=0.3), 1_900).workers == 1
 
@@ -54,6 +66,9 @@ def test_costs_are_the_medians_at_a_hundred_milliseconds() -> None:
         "sizes": {"data": {"event_bytes": 800, "record_bytes": 900}},
     }
     assert costs(sections) == COSTS
+    lasting = Run(10, 80, 1.0, 2.0, 0.5, 0)
+    sections["steady"] = {"data": {"runs": [asdict(lasting)]}}
+    assert costs(sections) == replace(COSTS, lasting={10: lasting})
 
 
 def test_tables_hold_the_figures_of_the_costs() -> None:
