@@ -19,10 +19,10 @@ from connector.model import Event
 _AT_ONCE = 500
 
 
-def queue(client: Any, events: Events, source: str = "caresoft", at_once: int = _AT_ONCE) -> None:
-    """Store and enqueue events as the receiver would, so many in a step."""
+def queue(client: Any, events: Events, source: str = "caresoft") -> None:
+    """Store and enqueue events as the receiver would."""
     bodies = events.bodies()
-    while page := list(islice(bodies, at_once)):
+    while page := list(islice(bodies, _AT_ONCE)):
         received = time.time_ns() // 1000
         journal.store(
             client,

@@ -26,11 +26,13 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 import zlib
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Literal
 
@@ -649,4 +651,10 @@ _escaped = compact.writer(ascii_only=True)
 
 def _rq_time() -> str:
     # As `RQ_TIME` has it, without the time that strftime takes.
-    return f"{datetime.now(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
+    seconds, micros = divmod(time.time_ns() // 1000, 1_000_000)
+    return f"{_second(seconds)}.{micros:06d}Z"
+
+
+@lru_cache(maxsize=2)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat()

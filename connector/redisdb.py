@@ -152,6 +152,20 @@ class PerThread:
         return own.client
 
 
+def ask(client: Redis, *command: Any) -> Any:
+    """As `client.execute_command`, without what redis-py does for a command besides: see to repeats
+    of it, of which there are none here, and tell OpenTelemetry how long it took. The answer is as
+    Redis gives it."""
+    own, pool = client.connection, client.connection_pool
+    connection = own or pool.get_connection()
+    try:
+        connection.send_command(*command)
+        return connection.read_response()  # on trouble it closes itself
+    finally:
+        if own is None:
+            pool.release(connection)
+
+
 class Script:
     """A Lua script, run by its hash; loaded again when Redis has forgotten it (after a restart)."""
 
@@ -165,22 +179,10 @@ class Script:
 
     def __call__(self, client: Redis, args: Sequence[Any]) -> Any:
         try:
-            return self._run(client, args)
+            return ask(client, "EVALSHA", self._hash, 0, *args)
         except NoScriptError:
             client.script_load(self._text)
-            return self._run(client, args)
-
-    def _run(self, client: Redis, args: Sequence[Any]) -> Any:
-        """As `client.evalsha`, without what redis-py does for a command besides: see to repeats of
-        it, of which there are none here, and tell OpenTelemetry how long it took."""
-        own, pool = client.connection, client.connection_pool
-        connection = own or pool.get_connection()
-        try:
-            connection.send_command("EVALSHA", self._hash, 0, *args)
-            return connection.read_response()  # on trouble it closes itself
-        finally:
-            if own is None:
-                pool.release(connection)
+            return ask(client, "EVALSHA", self._hash, 0, *args)
 
 
 NOW_MS = """

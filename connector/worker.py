@@ -159,7 +159,8 @@ class Worker:
         self._done: list[Done] = []
         self._started: dict[int, float] = {}
         self._boarding: dict[tuple[str, str], Boarding] = {}
-        self._tasks = itertools.count()
+        self._numbers = itertools.count()
+        self._mark = secrets.token_hex(8)
         self._probe_at = 0.0
         self._prepared = False
         self._reserved = 0  # senders for what is being merged and leased
@@ -276,7 +277,7 @@ class Worker:
         hand = self._hand
         in_force = None
         if not hand.claims:
-            execution = secrets.token_hex(8)
+            execution = f"{self._mark}{next(self._numbers):x}"
             claimed = journal.claim(self.client, self.name, execution, BATCH, hand.finished, least)
             hand.finished.clear()
             hand.claims.extend(claimed.claims)
@@ -287,7 +288,7 @@ class Worker:
                 hand.claims.extend([adopted] if adopted else [])
         claims = len(hand.claims)
         if claims:
-            token = f"{self.name}/{secrets.token_hex(4)}"
+            token = self._token()
             # A job that outlived its event's merging runs no more.
             over = [claim for claim in hand.claims if claim.entry.state != "queued"]
             hand.finished.extend((claim.entry, claim) for claim in over)
@@ -382,7 +383,7 @@ class Worker:
             rest = max(room - len(leases), 0)
             if not (releases or rest):
                 break
-            token = f"{self.name}/{secrets.token_hex(4)}"
+            token = self._token()
             seconds = self.reconciler.lease_seconds(target)
             found, next_due = store.release_and_lease(
                 self.client, releases, target, rest, token, seconds
@@ -422,8 +423,12 @@ class Worker:
             if not boarding.works:
                 del self._boarding[key]
 
+    def _token(self) -> str:
+        """For a lease or a probe; no other has it."""
+        return f"{self.name}/{next(self._numbers)}"
+
     def _give(self, what: Work | Probe | tuple[Work, ...]) -> None:
-        number = next(self._tasks)
+        number = next(self._numbers)
         self._started[number] = time.monotonic()
         self._work.put(Task(number, what))
 
@@ -433,7 +438,7 @@ class Worker:
             return
         self._probe_at = time.monotonic() + PROBE_POLL_SECONDS
         for target in self.reconciler.targets:
-            prober = f"{self.name}/{secrets.token_hex(4)}"
+            prober = self._token()
             seconds = self.reconciler.lease_seconds(target)
             cause = flow.probe_due(self.client, target, prober, seconds)
             if cause is None:

@@ -61,7 +61,7 @@ from connector.records.packed import (
 )
 from connector.records.shapes import Shape, ShapeMissing
 from connector.records.state import Delivered, Merged
-from connector.redisdb import PREFIX, Redis
+from connector.redisdb import PREFIX, Redis, ask
 
 CALLS_KEPT = 10_000
 RELINK_AT_ONCE = 200
@@ -201,14 +201,14 @@ def read(client: Redis, names: Sequence[Name]) -> list[State]:
     """The records as they stand, in the order asked for; one that is not known is empty."""
     if not names:
         return []
-    return _states(client, names, client.mget([_record(name) for name in names]))
+    return _states(client, names, ask(client, "MGET", *map(_record, names)))
 
 
 def links(client: Redis, names: Sequence[Name]) -> dict[Name, Link]:
     """How each of the records is linked to its row in the CRM."""
     if not names:
         return {}
-    return _links(client, names, client.mget([_record(name) for name in names]))
+    return _links(client, names, ask(client, "MGET", *map(_record, names)))
 
 
 def _links(client: Redis, names: Sequence[Name], texts: Sequence[bytes | None]) -> dict[Name, Link]:

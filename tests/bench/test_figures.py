@@ -174,18 +174,21 @@ def _cost(scale: str, count: int, worker: float, lost: int = 0) -> dict[str, obj
 
 def test_growth_is_the_median_of_what_the_rounds_say() -> None:
     runs = [
-        *(_cost("waiting", 10, 0.5), _cost("waiting", 200, 0.6)),
-        *(_cost("waiting", 10, 0.5), _cost("waiting", 200, 0.7, lost=2)),
-        *(_cost("waiting", 10, 1.5), _cost("waiting", 200, 3.5)),
+        *(_cost("waiting", n, ms) for n, ms in ((10, 0.5), (99, 0.7), (200, 0.6))),
+        *(_cost("waiting", n, ms, lost=n // 99) for n, ms in ((10, 0.5), (99, 0.7), (200, 0.7))),
+        *(_cost("waiting", n, ms) for n, ms in ((10, 1.5), (99, 0.5), (200, 3.5))),
         *(_cost("known", 1, 0.5), _cost("known", 9, 0.4)),
     ]
-    assert round(flat.growth({"runs": runs}, "waiting"), 3) == 0.2
+    assert round(flat.growth({"runs": runs}, "waiting", 10), 3) == 0.2
     (table,) = flat.tables({"runs": runs})
-    assert "+20% with more waiting, -10% with more known" in table.note
+    assert table.note.startswith(
+        "+20% from 10 to 200 waiting; +0% from 99 to 200 waiting; -10% from 1 to 9 known."
+    )
     assert [row[0] for row in table.rows] == [
         "10 events wait",
+        "99 events wait",
         "200 events wait",
         "1 records are known",
         "9 records are known",
     ]
-    assert [row[-1] for row in table.rows] == ["0", "2", "0", "0"]
+    assert [row[-1] for row in table.rows] == ["0", "1", "2", "0", "0"]
