@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from bench import outage, preload, sizes, throughput
+from bench import flat, outage, preload, sizes, steady, throughput
 from bench.events import Events
 from bench.redis_use import bytes_by, counted
 from bench.systems import Connector, Plain
@@ -35,6 +35,30 @@ def test_what_the_plain_receiver_loses_in_an_outage_is_counted() -> None:
     assert plain["lost"] > 0
     assert connector["lost"] == 0
     assert connector["acknowledged"] == plain["acknowledged"] > 0
+
+
+def test_so_many_events_wait_as_are_said_and_all_get_through() -> None:
+    with flat._site(threads=8) as site:
+        stored = flat._Stored(site, 310, waiting=10)
+        queue = "rq:queue:connector"
+        assert (site.client.llen(queue), site.client.llen("bench:held")) == (10, 300)
+        run = stored.work_off(150, to_the_end=False)
+        assert (run.scale, run.count, run.lost) == ("waiting", 10, 0)
+        assert 150 <= run.events <= 160
+        assert min(run.worker_ms, run.redis_ms) > 0
+        assert site.client.llen("bench:held") == 150
+        assert stored.work_off(150, to_the_end=True).lost == 0
+        assert site.crm("_stats")["records"] == 310
+
+
+def test_a_lasting_rate_is_measured_until_all_is_delivered() -> None:
+    with Connector(latency=steady.LATENCY, threads=8) as site:
+        site.warm_up()
+        site.crm("_reset", {})
+        run = steady._run(site, rate=40, first=1, count=40)
+        assert (run.events, run.lost) == (40, 0)
+        assert site.crm("_stats")["records"] == 40
+        assert min(run.web_ms, run.worker_ms, run.redis_ms) > 0
 
 
 def test_a_record_takes_no_more_of_redis_than_is_allowed_beyond_its_values() -> None:
