@@ -8,6 +8,7 @@ in the same way.
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ import requests
 from hypothesis import settings
 
 from connector import web
+from connector.demo import ports
 from connector.demo.ports import free_port as choose_free_port
 from connector.demo.redis import EmbeddedRedis
 
@@ -34,6 +36,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell that was told to run the tests in the background has them ignore interrupts, and
     # every process that they start and interrupt would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+    # A port is chosen a moment before a server is started on it: another must not choose it, too.
+    ports.share = int(worker.removeprefix("gw")), int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
 
 web.REDIS_SECONDS = 10.0
 """What a test does in its own process waits for a Redis that a busy machine holds up; the processes

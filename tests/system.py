@@ -154,11 +154,11 @@ class System:
 
     def start_crm(self) -> None:
         self.start("crm", str(FAKE_CRM), "--port", str(self.crm_port))
-        wait_for(lambda: _ok(f"{self.crm_url}/_counts"), "the CRM")
+        wait_for(lambda: _ok(f"{self.crm_url}/_counts"), "the CRM", explain=lambda: self.log("crm"))
 
     def start_web(self) -> None:
         self.start("web", "-m", "connector", "web", "--port", str(self.web_port))
-        wait_for(lambda: _ok(f"{self.web_url}/healthz"), "web")
+        wait_for(lambda: _ok(f"{self.web_url}/healthz"), "web", explain=lambda: self.log("web"))
 
     def start_worker(self, name: str = "worker", threads: int = 8) -> subprocess.Popen[bytes]:
         return self.start(name, "-m", "connector", "worker", "--threads", str(threads))

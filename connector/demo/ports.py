@@ -18,6 +18,10 @@ _OUTGOING_STARTS = 32_768  # Linux' default; the BSDs and macOS start higher
 _OUTGOING_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _TRIES = 100
 
+share = (0, 1)
+"""Which of the ports this process may choose: (i, n) stands for every n-th, from the i-th on.
+Processes that start servers side by side, each with a share of its own, never choose the same."""
+
 
 def free_port() -> int:
     """A port of the loopback that nobody listens on now.
@@ -28,6 +32,7 @@ def free_port() -> int:
     highest = max(_outgoing_start() - 1, _LOWEST + 1000)
     for _ in range(_TRIES):
         port = random.randint(_LOWEST, highest)  # noqa: S311 - not a secret
+        port -= (port - share[0]) % share[1]
         if _is_free(port):
             return port
     raise OSError(f"no free port found between {_LOWEST} and {highest} on {LOOPBACK}")

@@ -18,6 +18,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from connector.demo import ports
 from connector.demo.ports import free_port
 from connector.demo.redis import EmbeddedRedis, NoRedis, find_server
 
@@ -250,3 +251,14 @@ def test_fixture_gives_an_empty_redis(redis_url: str) -> None:
 def test_fixture_gives_an_empty_redis_again(redis_url: str) -> None:
     with redis.Redis.from_url(redis_url) as second:
         assert second.dbsize() == 0
+
+
+def test_processes_with_a_share_each_never_choose_the_same_port(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    chosen = []
+    for index in range(3):
+        monkeypatch.setattr(ports, "share", (index, 3))
+        chosen.append({free_port() for _ in range(40)})
+        assert {port % 3 for port in chosen[-1]} == {index}
+    assert not chosen[0] & chosen[1]
